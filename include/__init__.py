@@ -1,0 +1,1 @@
+"""The platform itself. Nothing below this folder imports Airflow."""

@@ -1,0 +1,1 @@
+"""Keep it: connections, migrations, COPY and UPSERT, receipts."""

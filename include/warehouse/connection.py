@@ -1,0 +1,29 @@
+"""Connections to the warehouse."""
+
+from __future__ import annotations
+
+from psycopg import Connection, OperationalError, connect
+
+
+class WarehouseUnreachable(RuntimeError):
+    """Postgres did not let us in."""
+
+
+def connect_warehouse(dsn: str) -> Connection:
+    """Open a connection in UTC that commits only when told to.
+
+    Statements are not prepared behind the scenes, because loads create and drop temporary
+    tables on the same connection.
+
+    :param dsn: a libpq connection string or URL.
+    :raises WarehouseUnreachable: the server refused or did not answer; nothing was changed.
+    """
+    try:
+        return connect(
+            dsn, prepare_threshold=None, connect_timeout=10, options="-c timezone=UTC", application_name="regulars"
+        )
+    except OperationalError as error:
+        raise WarehouseUnreachable(
+            f"The warehouse did not accept a connection: {str(error).strip()} "
+            "Check that Postgres runs and the connection `warehouse` (locally: make doctor)."
+        ) from error

@@ -1,0 +1,48 @@
+"""One real Postgres for the whole test run; one fresh, migrated database per test that asks for it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from include.warehouse.connection import connect_warehouse
+from include.warehouse.migrations import migrate
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator:
+    """The embedded Postgres 18, in a data directory of its own."""
+    from include.local.postgres import PostgresServer
+
+    server = PostgresServer(Path(tmp_path_factory.mktemp("postgres")) / "data")
+    server.start()
+    with psycopg.connect(server.dsn("postgres"), autocommit=True) as admin:
+        admin.execute("CREATE DATABASE template_warehouse")
+    with connect_warehouse(server.dsn("template_warehouse")) as conn:
+        migrate(conn)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def warehouse_dsn(postgres_server) -> Iterator[str]:
+    """Connection string of a fresh database with every migration applied."""
+    name = f"warehouse_{next(_numbers)}"
+    with psycopg.connect(postgres_server.dsn("postgres"), autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name} TEMPLATE template_warehouse STRATEGY file_copy")
+    yield postgres_server.dsn(name)
+    with psycopg.connect(postgres_server.dsn("postgres"), autocommit=True) as admin:
+        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def warehouse(warehouse_dsn: str) -> Iterator[psycopg.Connection]:
+    """A connection to a fresh warehouse."""
+    with connect_warehouse(warehouse_dsn) as conn:
+        yield conn
