@@ -1,0 +1,76 @@
+"""Who a program runs as when we are root, for programs that refuse to run as root."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from include.local.errors import LocalStackError
+
+
+@dataclass(frozen=True, slots=True)
+class RunAs:
+    """How to start a program: the words before its command line, and who its files must belong to.
+
+    :param prefix: empty when we are not root.
+    :param owner: (uid, gid), or None when files simply belong to us.
+    """
+
+    prefix: tuple[str, ...]
+    owner: tuple[int, int] | None
+
+    def give(self, path: Path) -> None:
+        """Make `path` belong to whoever the program runs as."""
+        if self.owner is not None:
+            os.chown(path, *self.owner)
+
+
+def run_as(*, program: Path, folder: Path) -> RunAs:
+    """Decide how `program` can run on `folder` without being root, and try it.
+
+    As an ordinary user: directly. As root: as the owner of `folder`'s first parent that is not root's,
+    or as `nobody`. Where the folders above are closed to that user (a checkout in /root, say), it gets the
+    one capability to pass them; no permission of anybody's folder is changed.
+
+    :param folder: exists.
+    :raises LocalStackError: no way works here; the text says what to install.
+    """
+    if os.geteuid() != 0:
+        return RunAs(prefix=(), owner=None)
+    setpriv = shutil.which("setpriv")
+    if setpriv is None:
+        raise LocalStackError(
+            f"{program.name} refuses to run as root and the command `setpriv` is missing, which would drop the "
+            "rights. Install the package util-linux, or run make as an ordinary user."
+        )
+    uid, gid = _unprivileged_owner(folder)
+    drop = (setpriv, f"--reuid={uid}", f"--regid={gid}", "--clear-groups", "--no-new-privs")
+    passing = ("--inh-caps=+dac_override", "--ambient-caps=+dac_override")
+    answer = ""
+    for prefix in ((*drop, "--"), (*drop, *passing, "--")):
+        check = [*prefix, "sh", "-c", '"$1" --version && test -x "$2"', "sh", str(program), str(folder)]
+        tried = subprocess.run(check, capture_output=True, text=True, cwd="/", timeout=30)  # noqa: S603
+        if tried.returncode == 0:
+            return RunAs(prefix=prefix, owner=(uid, gid))
+        answer = tried.stderr.strip()
+    raise LocalStackError(
+        f"{program} cannot run here as user {uid}: {answer or 'permission denied'}. It refuses to run as root, and "
+        f"that user cannot pass the folders above {folder}. Move the checkout to a folder that others may enter, "
+        "or run make as an ordinary user."
+    )
+
+
+def _unprivileged_owner(folder: Path) -> tuple[int, int]:
+    for parent in (folder, *folder.parents):
+        status = parent.stat()
+        if status.st_uid != 0:
+            return status.st_uid, status.st_gid
+    try:
+        nobody = pwd.getpwnam("nobody")
+    except KeyError:
+        return 65534, 65534
+    return nobody.pw_uid, nobody.pw_gid
