@@ -32,14 +32,19 @@ class RunAs:
 def run_as(*, program: Path, folder: Path) -> RunAs:
     """Decide how `program` can run on `folder` without being root, and try it.
 
-    As an ordinary user: directly. As root: as the owner of `folder`'s first parent that is not root's,
-    or as `nobody`. Where the folders above are closed to that user (a checkout in /root, say), it gets the
+    As an ordinary user: directly. As root: as the owner of `folder`, or of the first folder above it that is not
+    root's, or as `nobody`. Where the folders above are closed to that user (a checkout in /root, say), it gets the
     one capability to pass them; no permission of anybody's folder is changed.
 
     :param folder: exists.
     :raises LocalStackError: no way works here; the text says what to install.
     """
     if os.geteuid() != 0:
+        if not has_name(os.geteuid()):
+            raise LocalStackError(
+                f"Your user id {os.geteuid()} has no name on this machine, and Postgres' initdb wants one. Add it to "
+                "/etc/passwd (in a container), or run make as root or as another user."
+            )
         return RunAs(prefix=(), owner=None)
     setpriv = shutil.which("setpriv")
     if setpriv is None:
@@ -65,12 +70,24 @@ def run_as(*, program: Path, folder: Path) -> RunAs:
 
 
 def _unprivileged_owner(folder: Path) -> tuple[int, int]:
+    """Somebody who is not root and whom this machine knows by name, as initdb wants it."""
     for parent in (folder, *folder.parents):
         status = parent.stat()
-        if status.st_uid != 0:
+        if status.st_uid != 0 and has_name(status.st_uid):
             return status.st_uid, status.st_gid
     try:
         nobody = pwd.getpwnam("nobody")
-    except KeyError:
-        return 65534, 65534
+    except KeyError as error:
+        raise LocalStackError(
+            "This machine has no user `nobody` for Postgres to run as. Run make as an ordinary user."
+        ) from error
     return nobody.pw_uid, nobody.pw_gid
+
+
+def has_name(uid: int) -> bool:
+    """Whether the user id stands in the machine's user list; in containers it often does not."""
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:
+        return False
+    return True
