@@ -1,0 +1,51 @@
+# Regulars. `make help` lists what there is; each target's line is the comment beside it.
+# Nothing is needed but git, make and Python 3.11 or newer.
+
+# When this command began: the summary of `make demo` counts from here.
+export REGULARS_STARTED_AT := $(shell date +%s)
+# DATA=file replays an Online Retail export, CUSTOMERS=n sizes the simulated shop.
+export DATA CUSTOMERS
+
+PYTHON := .venv/bin/python
+LOCAL := $(PYTHON) -m include.local
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up down dsn doctor test lint bench lock venv
+
+help: ## list the commands
+	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1	\2/' | expand -t 16
+
+demo: venv ## run the whole platform once on a simulated shop, or on a real one with DATA=export.csv[.gz|.xz|.zst]
+	@$(LOCAL) demo $${DATA:+--data "$$DATA"} $${CUSTOMERS:+--customers "$$CUSTOMERS"}
+
+up: venv ## open Airflow on localhost with the demo's data; prints address and login
+	@$(LOCAL) up $${DATA:+--data "$$DATA"} $${CUSTOMERS:+--customers "$$CUSTOMERS"}
+
+down: venv ## stop exactly what demo, up or dsn started here
+	@$(LOCAL) down
+
+dsn: venv ## print the warehouse's connection string (psql "$(make -s dsn)")
+	@$(LOCAL) dsn
+
+doctor: venv ## say what is missing or wrong on this machine and how to mend it
+	@$(LOCAL) doctor
+
+test: venv ## run all tests: unit, integration, dags, e2e
+	@$(PYTHON) -m pytest $(wildcard tests/unit tests/integration tests/dags tests/e2e)
+
+lint: venv ## check style, types, SQL and the direction of imports
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/sqlfluff lint include/sql
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+bench: venv ## measure against peers and floors; writes .local/bench.json
+	@$(PYTHON) -m bench
+
+lock: venv ## resolve requirements*.in anew into the two lock files
+	.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --no-annotate requirements.in -o requirements.txt
+	.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --no-annotate -c requirements.txt requirements-local.in -o requirements-local.txt
+
+venv:
+	@sh include/local/bootstrap.sh
