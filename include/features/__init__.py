@@ -1,0 +1,1 @@
+"""Feature views: build, history, online, training sets."""
