@@ -38,7 +38,7 @@ def migrate(conn: Connection, *, folder: Path = SCHEMA_FOLDER) -> list[str]:
     with conn.transaction():
         conn.execute(_LOCK)
         conn.execute(_LEDGER)
-        known = dict(conn.execute("SELECT version, sha256 FROM ops.migrations").fetchall())
+        known: dict[int, str] = dict(conn.execute("SELECT version, sha256 FROM ops.migrations").fetchall())
         for path in sorted(folder.glob("[0-9]*.sql")):
             version = int(path.name.split("_", 1)[0])
             text = path.read_text()
@@ -50,7 +50,7 @@ def migrate(conn: Connection, *, folder: Path = SCHEMA_FOLDER) -> list[str]:
                         "Put the file back and write the change as a new migration."
                     )
                 continue
-            conn.execute(text)  # type: ignore[arg-type]  # our own file, no parameters
+            conn.execute(text)
             conn.execute(
                 "INSERT INTO ops.migrations (version, name, sha256) VALUES (%s, %s, %s)", (version, path.stem, digest)
             )

@@ -180,6 +180,13 @@ CREATE TABLE signals.stock_prices_daily (
 );
 COMMENT ON TABLE signals.stock_prices_daily IS 'One row per symbol and trading day.';
 
+-- Merges JSON objects in the order given, later keys over earlier ones; null objects count as empty.
+CREATE FUNCTION ops.jsonb_merge_step(merged jsonb, next_object jsonb) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN COALESCE(merged, '{}') || COALESCE(next_object, '{}');
+
+CREATE AGGREGATE ops.jsonb_merge(jsonb) (SFUNC = ops.jsonb_merge_step, STYPE = jsonb);
+
 CREATE TABLE quarantine.rejected_rows (
     entity text NOT NULL,
     rule_id text NOT NULL,

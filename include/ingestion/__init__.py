@@ -1,0 +1,1 @@
+"""From an API's answer to a merged table: landing, validation, quarantine, receipts."""

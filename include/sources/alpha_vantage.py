@@ -1,0 +1,135 @@
+"""Daily share prices from Alpha Vantage: numbers as strings under numbered keys, limits as HTTP 200."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import date
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+
+from include.entities.stock_prices_daily import STOCK_PRICES_DAILY, PriceDay
+from include.entities.window import Window
+from include.sources.errors import ContractBroken, SourceUnreachable
+from include.sources.http import DEFAULT_LIMITS, Answer, HttpClient, HttpLimits
+from include.sources.parsing import RowRejected, money, parse_rows
+from include.sources.settings import SourceSettings
+from include.sources.source import Page, Parsed
+
+PATH = "/query"
+
+
+class _Series(msgspec.Struct):
+    days: dict[str, dict[str, Any]] = msgspec.field(name="Time Series (Daily)", default_factory=dict)
+    error: str | None = msgspec.field(name="Error Message", default=None)
+    note: str | None = msgspec.field(name="Note", default=None)
+    information: str | None = msgspec.field(name="Information", default=None)
+
+
+class WireDay(msgspec.Struct):
+    """One trading day, with its date put beside its numbers."""
+
+    day: date
+    open: str = msgspec.field(name="1. open")
+    high: str = msgspec.field(name="2. high")
+    low: str = msgspec.field(name="3. low")
+    close: str = msgspec.field(name="4. close")
+    volume: str = msgspec.field(name="5. volume")
+
+
+class AlphaVantage:
+    """`TIME_SERIES_DAILY` for every symbol named in the connection's `symbols`, one after the other."""
+
+    entity = STOCK_PRICES_DAILY
+    _series = msgspec.json.Decoder(_Series)
+    _row_decoder = msgspec.json.Decoder(WireDay)
+
+    def __init__(self, settings: SourceSettings, *, limits: HttpLimits = DEFAULT_LIMITS) -> None:
+        self.name = settings.name
+        self._settings = settings
+        self._limits = limits
+
+    async def pages(self, window: Window) -> AsyncIterator[Page]:
+        """One page per symbol: the last 100 days if they reach back far enough, else the whole series.
+
+        :raises SourceUnreachable: the key's limit is used up.
+        :raises ContractBroken: a symbol or key that the service does not know.
+        """
+        reach = window.widened(back=self.entity.look_back)
+        async with HttpClient(self._settings, window=window, limits=self._limits) as http:
+            for symbol in self._settings.extra.get("symbols", []):
+                page, days = await self._page(http, symbol, "compact", window)
+                if not days or min(days) > reach.start.date().isoformat():
+                    page, _ = await self._page(http, symbol, "full", window)
+                yield page
+
+    async def _page(self, http: HttpClient, symbol: str, size: str, window: Window) -> tuple[Page, dict[str, Any]]:
+        params = {"function": "TIME_SERIES_DAILY", "symbol": symbol, "outputsize": size}
+        key = {"apikey": self._settings.password or ""}
+        answer: Answer = await http.get(PATH, params={**params, **key}, check=self._series.decode)
+        series = self._series.decode(answer.body)
+        if series.error is not None:
+            raise ContractBroken(
+                f"Alpha Vantage does not know the symbol {symbol!r} or our key (window {window}). Nothing was loaded. "
+                f"Correct `symbols` or the password of the connection `{self.name}`."
+            )
+        if limit := series.note or series.information:
+            raise SourceUnreachable(
+                f"Alpha Vantage refuses {symbol!r} for now (window {window}): {_without_key(limit, self._settings)} "
+                "Nothing was loaded; clear this task when the limit is over."
+            )
+        context = {"symbol": symbol, "currency": self._settings.extra.get("currency", "USD")}
+        page = Page(
+            body=answer.body,
+            request=f"{PATH}?{urlencode(params)}",
+            received_at=answer.received_at,
+            context=context,
+        )
+        return page, series.days
+
+    def split(self, body: bytes, window: Window) -> list[bytes]:
+        """One JSON object per trading day of the window and the look-back before it."""
+        reach = window.widened(back=self.entity.look_back)
+        first, end = reach.start.isoformat(), reach.end.isoformat()
+        days = self._series.decode(body).days
+        return [
+            msgspec.json.encode({"day": day, **numbers})
+            for day, numbers in sorted(days.items())
+            if first <= f"{day}T00:00:00+00:00" < end
+        ]
+
+    def split_lines(self, row: bytes) -> list[bytes]:
+        """Days have no lines."""
+        return []
+
+    def parse(self, page: Page, window: Window) -> Parsed:
+        """The trading days of one symbol; the time of reading is their version."""
+        return parse_rows(
+            self.entity.name,
+            page.body,
+            split=lambda body: self.split(body, window),
+            page_decoder=None,
+            row_decoder=self._row_decoder,
+            to_record=lambda wire: _to_price_day(wire, page),
+        )
+
+
+def _to_price_day(wire: WireDay, page: Page) -> PriceDay:
+    if not wire.volume.isascii() or not wire.volume.isdigit() or len(wire.volume) > 18:
+        raise RowRejected("volume", f"volume {wire.volume[:40]!r} is not a whole number")
+    return PriceDay(
+        symbol=page.context["symbol"],
+        traded_on=wire.day,
+        open_price=money(wire.open),
+        high_price=money(wire.high),
+        low_price=money(wire.low),
+        close_price=money(wire.close),
+        currency=page.context["currency"],
+        volume=int(wire.volume),
+        source_updated_at=page.received_at,
+    )
+
+
+def _without_key(text: str, settings: SourceSettings) -> str:
+    return text.replace(settings.password, "…") if settings.password else text

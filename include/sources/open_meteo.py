@@ -1,0 +1,140 @@
+"""Daily weather from Open-Meteo's archive: one request per place, columns as parallel arrays."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from datetime import date, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+
+from include.entities.weather_daily import WEATHER_DAILY, WeatherDay
+from include.entities.window import Window
+from include.sources.errors import ContractBroken
+from include.sources.http import DEFAULT_LIMITS, HttpClient, HttpLimits
+from include.sources.parsing import parse_rows
+from include.sources.settings import SourceSettings
+from include.sources.source import Page, Parsed
+
+PATH = "/v1/archive"
+UNITS = {
+    "temperature_2m_max": "°C",
+    "temperature_2m_min": "°C",
+    "precipitation_sum": "mm",
+    "wind_speed_10m_max": "km/h",
+}
+
+
+class _Archive(msgspec.Struct):
+    daily_units: dict[str, str]
+    daily: dict[str, list[Any]]
+
+
+class WireDay(msgspec.Struct):
+    """One day, put together from the parallel arrays."""
+
+    time: date
+    temperature_2m_max: float | None = None
+    temperature_2m_min: float | None = None
+    precipitation_sum: float | None = None
+    wind_speed_10m_max: float | None = None
+
+
+class OpenMeteo:
+    """The archive, for every place named in the connection's `locations`."""
+
+    entity = WEATHER_DAILY
+    _archive = msgspec.json.Decoder(_Archive)
+    _row_decoder = msgspec.json.Decoder(WireDay)
+
+    def __init__(self, settings: SourceSettings, *, limits: HttpLimits = DEFAULT_LIMITS) -> None:
+        self.name = settings.name
+        self._settings = settings
+        self._limits = limits
+
+    async def pages(self, window: Window) -> AsyncIterator[Page]:
+        """One page per place, for the days that begin in the window and the look-back before it.
+
+        :raises SourceError: a place's page could not be had.
+        """
+        days = _days(window.widened(back=self.entity.look_back))
+        async with HttpClient(self._settings, window=window, limits=self._limits) as http:
+            asked = [self._page(http, place, days) for place in self._settings.extra.get("locations", [])]
+            for page in await asyncio.gather(*asked):
+                yield page
+
+    async def _page(self, http: HttpClient, place: Mapping[str, Any], days: tuple[date, date]) -> Page:
+        params = {
+            "latitude": str(place["latitude"]),
+            "longitude": str(place["longitude"]),
+            "start_date": days[0].isoformat(),
+            "end_date": days[1].isoformat(),
+            "daily": ",".join(UNITS),
+            "timezone": "GMT",
+        }
+        answer = await http.get(PATH, params=params, check=self._archive.decode)
+        return Page(
+            body=answer.body,
+            request=f"{PATH}?{urlencode(params)}",
+            received_at=answer.received_at,
+            context={key: place[key] for key in ("name", "latitude", "longitude")},
+        )
+
+    def split(self, body: bytes, window: Window) -> list[bytes]:
+        """One JSON object per day.
+
+        :raises ContractBroken: other units than asked for, or arrays of different lengths.
+        """
+        archive = self._archive.decode(body)
+        for name, unit in UNITS.items():
+            if archive.daily_units.get(name) != unit:
+                raise ContractBroken(
+                    f"Open-Meteo gives {name} in {archive.daily_units.get(name)!r} and not in {unit!r}. "
+                    "Nothing was loaded. Remove unit settings from the address of the connection."
+                )
+        lengths = {name: len(values) for name, values in archive.daily.items()}
+        if len(set(lengths.values())) != 1 or "time" not in lengths:
+            raise ContractBroken(f"Open-Meteo's arrays do not match: {lengths}. Nothing was loaded.")
+        names = list(archive.daily)
+        days = zip(*archive.daily.values(), strict=True)
+        return [msgspec.json.encode(dict(zip(names, day, strict=True))) for day in days]
+
+    def split_lines(self, row: bytes) -> list[bytes]:
+        """Days have no lines."""
+        return []
+
+    def parse(self, page: Page, window: Window) -> Parsed:
+        """The days of one place; the time of reading is their version."""
+        return parse_rows(
+            self.entity.name,
+            page.body,
+            split=lambda body: self.split(body, window),
+            page_decoder=None,
+            row_decoder=self._row_decoder,
+            to_record=lambda wire: _to_weather_day(wire, page),
+        )
+
+
+def _days(window: Window) -> tuple[date, date]:
+    """First and last day whose midnight lies in the window."""
+    first = window.start.date()
+    if window.start.time() != window.start.min.time():
+        first += timedelta(days=1)
+    last = (window.end - timedelta(microseconds=1)).date()
+    return min(first, last), last
+
+
+def _to_weather_day(wire: WireDay, page: Page) -> WeatherDay:
+    return WeatherDay(
+        location=page.context["name"],
+        weather_on=wire.time,
+        latitude=float(page.context["latitude"]),
+        longitude=float(page.context["longitude"]),
+        temperature_max_celsius=wire.temperature_2m_max,
+        temperature_min_celsius=wire.temperature_2m_min,
+        precipitation_mm=wire.precipitation_sum,
+        wind_speed_max_kmh=wire.wind_speed_10m_max,
+        source_updated_at=page.received_at,
+    )

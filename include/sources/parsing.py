@@ -1,0 +1,133 @@
+"""From raw rows to records: whole pages at native speed, row by row only where one does not fit."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any
+
+import msgspec
+
+from include.sources.source import Parsed, Rejection
+
+Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+_MONEY_STEP = Decimal("0.0001")
+_MONEY_LIMIT = Decimal(10) ** 14
+
+
+class RowRejected(ValueError):
+    """A row cannot become a record. `rule_id` names the rule, the text says why."""
+
+    def __init__(self, rule_id: str, reason: str) -> None:
+        super().__init__(reason)
+        self.rule_id = rule_id
+
+
+def money(text: str | Decimal) -> Decimal:
+    """An amount as the warehouse keeps it: finite, at most 14 digits before and 4 behind the point.
+
+    :raises RowRejected: it is none of that.
+    """
+    try:
+        amount = Decimal(text)
+        if amount.is_finite() and abs(amount) < _MONEY_LIMIT:
+            rounded = amount.quantize(_MONEY_STEP)
+            if rounded == amount:
+                return rounded
+    except InvalidOperation:
+        pass
+    raise RowRejected("money", f"{str(text)[:40]!r} is not an amount with at most 4 decimals and 14 digits before them")
+
+
+def rounded_money(amount: Decimal) -> Decimal:
+    """A derived amount, such as a price per unit, rounded to 4 decimals."""
+    if not amount.is_finite() or abs(amount) >= _MONEY_LIMIT:
+        raise RowRejected("money", f"{str(amount)[:40]!r} is not an amount")
+    return amount.quantize(_MONEY_STEP)
+
+
+def utc(value: datetime | None) -> datetime | None:
+    """A wire time as an instant: WooCommerce's `*_gmt` fields are UTC without saying so."""
+    if value is None:
+        return None
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def required_utc(value: datetime | None, name: str) -> datetime:
+    """As `utc`, for a field that must be there."""
+    instant = utc(value)
+    if instant is None:
+        raise RowRejected("required", f"{name} is missing")
+    return instant
+
+
+def has_nul(raw: bytes) -> bool:
+    """Whether the JSON text holds a NUL character, which Postgres cannot store."""
+    return b"\\u0000" in raw and _NUL.search(raw) is not None
+
+
+def decode_row(raw: bytes, decoder: msgspec.json.Decoder) -> Any:
+    """One typed row.
+
+    :raises RowRejected: broken JSON, a missing or retyped field, or a NUL character.
+    """
+    if has_nul(raw):
+        raise RowRejected("nul_character", "a text holds a NUL character, which cannot be stored")
+    try:
+        return decoder.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise RowRejected("shape", str(error)) from error
+
+
+def parse_rows(
+    entity: str,
+    body: bytes,
+    *,
+    split: Callable[[bytes], Sequence[bytes]],
+    page_decoder: msgspec.json.Decoder | None,
+    row_decoder: msgspec.json.Decoder,
+    to_record: Callable[[Any], Any],
+) -> Parsed:
+    """Records of one page.
+
+    :param split: raw rows of the body, used for the rows that do not fit.
+    :param page_decoder: reads the whole body at once; None where the format has no such reading.
+    :param to_record: from a typed row to a record; raises `RowRejected`.
+    """
+    parsed = Parsed()
+    typed = _decode_page(body, page_decoder)
+    raw_rows: Sequence[bytes] | None = split(body) if typed is None else None
+    count = len(typed) if typed is not None else len(raw_rows or ())
+    for position in range(count):
+        try:
+            row = typed[position] if typed is not None else decode_row((raw_rows or ())[position], row_decoder)
+            record = to_record(row)
+        except RowRejected as error:
+            raw_rows = split(body) if raw_rows is None else raw_rows
+            parsed.rejections.append(rejection(entity, error, raw_rows[position], str(position)))
+        else:
+            parsed.records.append(record)
+            parsed.positions.append(position)
+    return parsed
+
+
+def rejection(entity: str, error: RowRejected, payload: bytes, position: str) -> Rejection:
+    """A refused row with its reason."""
+    return Rejection(entity=entity, rule_id=error.rule_id, reason=str(error), payload=bytes(payload), position=position)
+
+
+def _decode_page(body: bytes, decoder: msgspec.json.Decoder | None) -> Sequence[Any] | None:
+    if decoder is None or has_nul(body):
+        return None
+    try:
+        return decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def text_of(meta_data: Sequence[Mapping[str, Any]], key: str) -> Any:
+    """The value that a WooCommerce `meta_data` list holds under `key`, or None."""
+    return next((item.get("value") for item in meta_data if item.get("key") == key), None)

@@ -1,0 +1,25 @@
+"""Where a source is and how to get in, as a plain object."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceSettings:
+    """Connection settings of one API.
+
+    :param name: the connection's name; kept beside every row that came through it.
+    :param base_url: scheme, host and port, without a trailing slash.
+    :param login: user or consumer key.
+    :param password: secret, token or API key; never printed.
+    :param extra: what only this kind of source needs, such as places or symbols.
+    """
+
+    name: str
+    base_url: str
+    login: str | None = None
+    password: str | None = field(default=None, repr=False)
+    extra: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,143 @@
+"""Orders with their lines, from WooCommerce."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from include.entities.orders import ORDERS, Order, OrderLine
+from include.entities.window import Window
+from include.sources.parsing import Id, RowRejected, money, required_utc, rounded_money, utc
+from include.sources.source import Page, Parsed
+from include.sources.woocommerce import WooCommerceSource
+from include.sources.woocommerce_lines import (
+    Kind,
+    WireFeeLine,
+    WireLine,
+    WireProductLine,
+    WireShippingLine,
+    split_lines,
+)
+from include.sources.woocommerce_parents import ParentReader
+
+CANCELLED = frozenset({"cancelled", "failed", "trash"})
+
+
+class _Billing(msgspec.Struct):
+    country: str | None = None
+
+
+class WireOrder(msgspec.Struct):
+    """The fields of an order that are used; WooCommerce sends many more."""
+
+    id: Id
+    number: str
+    status: str
+    currency: str
+    total: str
+    date_created_gmt: datetime | None
+    date_modified_gmt: datetime | None
+    discount_total: str = "0"
+    shipping_total: str = "0"
+    total_tax: str = "0"
+    customer_id: Id = 0
+    billing: _Billing = msgspec.field(default_factory=_Billing)
+    date_paid_gmt: datetime | None = None
+    date_completed_gmt: datetime | None = None
+
+
+class WireOrderWithLines(WireOrder, kw_only=True):
+    """An order and its lines, read in one go."""
+
+    line_items: list[WireProductLine] = []
+    shipping_lines: list[WireShippingLine] = []
+    fee_lines: list[WireFeeLine] = []
+
+
+def to_order(wire: Any, lines: Sequence[OrderLine], page: Page) -> Order:
+    """An order from its wire form.
+
+    WooCommerce does not say when an order was cancelled: the modification that left it cancelled
+    stands for it.
+    """
+    modified_at = required_utc(wire.date_modified_gmt, "date_modified_gmt")
+    return Order(
+        order_id=wire.id,
+        order_number=wire.number,
+        customer_id=wire.customer_id or None,
+        status=wire.status,
+        currency=_currency(wire.currency),
+        total_amount=money(wire.total),
+        discount_amount=money(wire.discount_total),
+        shipping_amount=money(wire.shipping_total),
+        tax_amount=money(wire.total_tax),
+        country=wire.billing.country or None,
+        placed_at=required_utc(wire.date_created_gmt, "date_created_gmt"),
+        paid_at=utc(wire.date_paid_gmt),
+        completed_at=utc(wire.date_completed_gmt),
+        cancelled_at=modified_at if wire.status in CANCELLED else None,
+        source_updated_at=modified_at,
+        lines=tuple(lines),
+    )
+
+
+def to_order_line(wire: WireLine, kind: Kind, order: Any) -> OrderLine:
+    """A line of an order from its wire form; shipping and fees count as one unit."""
+    total = money(wire.total)
+    if isinstance(wire, WireProductLine):
+        unit_price = wire.price if wire.price is not None else total / (wire.quantity or 1)
+        return OrderLine(
+            order_id=order.id,
+            line_id=wire.id,
+            kind="product",
+            product_id=wire.product_id or None,
+            sku=wire.sku or None,
+            name=wire.name or "",
+            quantity=wire.quantity,
+            unit_price=rounded_money(Decimal(unit_price)),
+            total_amount=total,
+        )
+    name = wire.method_title if isinstance(wire, WireShippingLine) else wire.name
+    return OrderLine(
+        order_id=order.id,
+        line_id=wire.id,
+        kind=kind,
+        product_id=None,
+        sku=None,
+        name=name or "",
+        quantity=1,
+        unit_price=total,
+        total_amount=total,
+    )
+
+
+def _currency(code: str) -> str:
+    if len(code) != 3 or not code.isascii() or not code.isupper():
+        raise RowRejected("currency", f"currency {code[:10]!r} is not an ISO 4217 code")
+    return code
+
+
+class WooCommerceOrders(WooCommerceSource):
+    """`/orders`, by modification time."""
+
+    entity = ORDERS
+    resource = "orders"
+    _reader = ParentReader(
+        entity=ORDERS,
+        page_decoder=msgspec.json.Decoder(list[WireOrderWithLines]),
+        row_decoder=msgspec.json.Decoder(WireOrder),
+        to_record=to_order,
+        to_line=to_order_line,
+    )
+
+    def split_lines(self, row: bytes) -> list[bytes]:
+        """The raw lines of one raw order."""
+        return [raw for _, raw in split_lines(row)]
+
+    def parse(self, page: Page, window: Window) -> Parsed:
+        """Orders of a page; a line that does not fit is rejected alone and its order kept."""
+        return self._reader.read(page, lambda: self.split(page.body, window))

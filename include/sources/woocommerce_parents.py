@@ -1,0 +1,105 @@
+"""Reading pages of orders or refunds, whose lines are judged one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from include.entities.entity import Entity
+from include.sources.parsing import RowRejected, decode_row, has_nul, rejection
+from include.sources.source import Page, Parsed, Rejection
+from include.sources.woocommerce_lines import Kind, WireLine, decode_line, split_lines
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParentReader:
+    """How one kind of parent is read.
+
+    :param page_decoder: reads a whole page, lines included.
+    :param row_decoder: reads one row without its lines.
+    :param to_record: from a typed row, its records of lines and the page to a record.
+    :param to_line: from a typed line, its kind and the typed row to a record of a line.
+    """
+
+    entity: Entity
+    page_decoder: msgspec.json.Decoder
+    row_decoder: msgspec.json.Decoder
+    to_record: Callable[[Any, Sequence[Any], Page], Any]
+    to_line: Callable[[WireLine, Kind, Any], Any]
+
+    def read(self, page: Page, rows: Callable[[], Sequence[bytes]]) -> Parsed:
+        """Records of one page: all at once if everything fits, else row by row and line by line.
+
+        :param rows: gives the raw rows of the page, when they are needed.
+        """
+        try:
+            if not has_nul(page.body):
+                return self._read_whole(page)
+        except (msgspec.DecodeError, UnicodeDecodeError, RowRejected):
+            pass
+        parsed = Parsed()
+        for position, raw in enumerate(rows()):
+            self._read_row(page, raw, position, parsed)
+        return parsed
+
+    def _read_whole(self, page: Page) -> Parsed:
+        parsed = Parsed()
+        for position, wire in enumerate(self.page_decoder.decode(page.body)):
+            lines = [self.to_line(line, kind, wire) for kind, line in _typed_lines(wire)]
+            parsed.records.append(self.to_record(wire, lines, page))
+            parsed.positions.append(position)
+            parsed.line_positions.append(range(len(lines)))
+        return parsed
+
+    def _read_row(self, page: Page, raw: bytes, position: int, parsed: Parsed) -> None:
+        rejected: list[Rejection] = []
+        try:
+            wire = decode_row(raw, self.row_decoder)
+            lines, numbers = self._read_lines(raw, wire, position, rejected)
+            record = self.to_record(wire, lines, page)
+        except RowRejected as error:
+            parsed.rejections.append(rejection(self.entity.name, error, raw, str(position)))
+            parsed.rejections.extend(self._orphans(raw, error, position))
+            return
+        parsed.records.append(record)
+        parsed.positions.append(position)
+        parsed.line_positions.append(numbers)
+        parsed.rejections.extend(rejected)
+
+    def _read_lines(
+        self, raw: bytes, wire: Any, position: int, rejected: list[Rejection]
+    ) -> tuple[list[Any], list[int]]:
+        assert self.entity.child is not None
+        lines, numbers = [], []
+        for number, (kind, raw_line) in enumerate(split_lines(raw)):
+            try:
+                lines.append(self.to_line(decode_line(raw_line, kind), kind, wire))
+                numbers.append(number)
+            except RowRejected as error:
+                rejected.append(rejection(self.entity.child.name, error, raw_line, f"{position}.{number}"))
+        return lines, numbers
+
+    def _orphans(self, raw: bytes, because: RowRejected, position: int) -> list[Rejection]:
+        """The lines of a rejected row: they were received too, and cannot be loaded without it."""
+        assert self.entity.child is not None
+        try:
+            lines = split_lines(raw)
+        except RowRejected:
+            return []
+        error = RowRejected("parent_rejected", f"the {self.entity.name} row it belongs to was rejected: {because}")
+        return [
+            rejection(self.entity.child.name, error, line, f"{position}.{number}")
+            for number, (_, line) in enumerate(lines)
+        ]
+
+
+def _typed_lines(wire: Any) -> Iterator[tuple[Kind, WireLine]]:
+    for line in wire.line_items:
+        yield "product", line
+    for line in wire.shipping_lines:
+        yield "shipping", line
+    for line in wire.fee_lines:
+        yield "fee", line

@@ -1,0 +1,121 @@
+"""Refunds with their lines, from WooCommerce."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from include.entities.refunds import REFUNDS, Refund, RefundLine
+from include.entities.window import Window
+from include.sources.parsing import Id, RowRejected, money, required_utc, text_of
+from include.sources.source import Page, Parsed
+from include.sources.woocommerce import WooCommerceSource
+from include.sources.woocommerce_lines import (
+    Kind,
+    WireFeeLine,
+    WireLine,
+    WireProductLine,
+    WireShippingLine,
+    split_lines,
+)
+from include.sources.woocommerce_parents import ParentReader
+
+CUSTOMER_KEY = "_customer_user"
+"""Where WooCommerce keeps the customer of an order-like post; the only trace of them on a refund without order."""
+
+
+class WireRefund(msgspec.Struct):
+    """The fields of a refund that are used."""
+
+    id: Id
+    amount: str
+    date_created_gmt: datetime | None
+    parent_id: Id = 0
+    reason: str | None = None
+    meta_data: list[dict[str, Any]] = []
+
+
+class WireRefundWithLines(WireRefund, kw_only=True):
+    """A refund and its lines, read in one go."""
+
+    line_items: list[WireProductLine] = []
+    shipping_lines: list[WireShippingLine] = []
+    fee_lines: list[WireFeeLine] = []
+
+
+def to_refund(wire: Any, lines: Sequence[RefundLine], page: Page) -> Refund:
+    """A refund from its wire form. It never changes, so its creation is its version."""
+    refunded_at = required_utc(wire.date_created_gmt, "date_created_gmt")
+    return Refund(
+        refund_id=wire.id,
+        order_id=wire.parent_id or None,
+        customer_id=_customer(wire.meta_data),
+        refund_amount=money(wire.amount),
+        currency=page.context["currency"],
+        reason=wire.reason or None,
+        refunded_at=refunded_at,
+        source_updated_at=refunded_at,
+        lines=tuple(lines),
+    )
+
+
+def to_refund_line(wire: WireLine, kind: Kind, refund: Any) -> RefundLine:
+    """A line of a refund from its wire form, where quantities and totals are negative."""
+    total = -money(wire.total)
+    if isinstance(wire, WireProductLine):
+        return RefundLine(
+            refund_id=refund.id,
+            line_id=wire.id,
+            kind="product",
+            product_id=wire.product_id or None,
+            sku=wire.sku or None,
+            name=wire.name or "",
+            quantity=-wire.quantity,
+            total_amount=total,
+        )
+    name = wire.method_title if isinstance(wire, WireShippingLine) else wire.name
+    return RefundLine(
+        refund_id=refund.id,
+        line_id=wire.id,
+        kind=kind,
+        product_id=None,
+        sku=None,
+        name=name or "",
+        quantity=1,
+        total_amount=total,
+    )
+
+
+def _customer(meta_data: Sequence[dict[str, Any]]) -> int | None:
+    value = text_of(meta_data, CUSTOMER_KEY)
+    if value in (None, "", "0", 0):
+        return None
+    if not str(value).isdigit() or int(value) >= 2**63:
+        raise RowRejected("customer_id", f"meta_data {CUSTOMER_KEY} {str(value)[:40]!r} is not a customer id")
+    return int(value)
+
+
+class WooCommerceRefunds(WooCommerceSource):
+    """`/refunds`, by modification time; amounts are in the shop's currency."""
+
+    entity = REFUNDS
+    resource = "refunds"
+    needs_currency = True
+    _reader = ParentReader(
+        entity=REFUNDS,
+        page_decoder=msgspec.json.Decoder(list[WireRefundWithLines]),
+        row_decoder=msgspec.json.Decoder(WireRefund),
+        to_record=to_refund,
+        to_line=to_refund_line,
+    )
+
+    def split_lines(self, row: bytes) -> list[bytes]:
+        """The raw lines of one raw refund."""
+        return [raw for _, raw in split_lines(row)]
+
+    def parse(self, page: Page, window: Window) -> Parsed:
+        """Refunds of a page; a line that does not fit is rejected alone and its refund kept."""
+        return self._reader.read(page, lambda: self.split(page.body, window))

@@ -1,0 +1,185 @@
+"""UPSERT: COPY to a temporary table, deduplicate, merge, and account for every row, in one transaction.
+
+What decides, for each key:
+
+* the row with the newer `source_updated_at` wins;
+* of two that claim the same instant, the one with the greater `content_digest`: an arbitrary rule, but
+  one that gives the same table whatever the order of arrival;
+* an older row is `stale` and changes nothing; an identical one is `unchanged` and is not written;
+* where a batch holds a key more than once, one row stands for it and the others are `duplicate`.
+
+Lines of an order follow their order: they are replaced as a set when it changes and left alone otherwise.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+from psycopg import Connection, Cursor, sql
+
+from include.entities.entity import Entity
+from include.entities.window import Window
+from include.warehouse import merge_statements as statements
+from include.warehouse.copy import copy_rows
+from include.warehouse.receipts import Receipt, write_receipt
+
+
+class SchemaMismatch(ValueError):
+    """The rows do not have the entity's columns and types."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """How many rows validation kept back, for the account of the whole window."""
+
+    rows: int = 0
+    child_rows: int = 0
+
+
+NOTHING_REJECTED = Rejected()
+
+
+def upsert_rows(
+    conn: Connection,
+    entity: Entity,
+    rows: pa.Table,
+    *,
+    window: Window,
+    source: str,
+    now: datetime,
+    child_rows: pa.Table | None = None,
+    rejected: Rejected = NOTHING_REJECTED,
+    batch: str | None = None,
+) -> list[Receipt]:
+    """Merge `rows` into the table of `entity`, and `child_rows` into its child's, in one transaction.
+
+    One writer at a time per table: a second load of the same entity waits for the first.
+
+    :param rows: one row per record, as `entity.arrow_schema`, times in UTC.
+    :param source: the connection that the rows came through.
+    :param now: written as `ingested_at`, UTC.
+    :param child_rows: as the child's `arrow_schema`, with `parent_digest` in addition.
+    :param rejected: rows that validation quarantined; they are part of what was received.
+    :returns: the closed receipts, already stored: the entity's, then its child's.
+    :raises SchemaMismatch: a column is missing or of another type; nothing was written.
+    """
+    _check_schema(entity, rows)
+    parameters = {"source": source, "now": now}
+    started = time.monotonic()
+    receipts = []
+    with conn.transaction(), conn.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (entity.table,))
+        counts = _merge(cursor, entity, rows, parameters)
+        oldest = cursor.execute(
+            sql.SQL("SELECT min(event_at) FROM {}").format(statements.changed_table(entity))
+        ).fetchone()
+        accounts = [(entity, rows.num_rows, rejected.rows, counts)]
+        if entity.child is not None:
+            lines = child_rows if child_rows is not None else _no_lines(entity.child)
+            was_folded = counts["duplicate"] > 0
+            line_counts = _merge_lines(cursor, entity.child, entity, lines, parameters, was_folded=was_folded)
+            accounts.append((entity.child, lines.num_rows, rejected.child_rows, line_counts))
+        for account, row_count, rejected_count, outcome in accounts:
+            receipt = Receipt(
+                step="upsert",
+                entity=account.name,
+                window=window,
+                received=row_count + rejected_count,
+                quarantined=rejected_count,
+                oldest_event_at=oldest[0] if oldest else None,
+                batch=batch,
+                seconds=time.monotonic() - started,
+                **outcome,  # type: ignore[arg-type]  # counts only
+            )
+            write_receipt(conn, receipt, now=now)
+            receipts.append(receipt)
+    return receipts
+
+
+def _merge(cursor: Cursor, entity: Entity, rows: pa.Table, parameters: Mapping[str, Any]) -> dict[str, int]:
+    cursor.execute(statements.create_incoming(entity))
+    cursor.execute(statements.create_changed(entity))
+    copy_rows(cursor, table=statements.incoming_table(entity), columns=statements.columns_of(entity), rows=rows)
+    duplicate = 0
+    if _has_duplicates(rows, entity):
+        fold = statements.fold_superseded(entity)
+        if fold is not None:
+            cursor.execute(fold)
+        duplicate = cursor.execute(statements.drop_superseded(entity)).rowcount
+    cursor.execute(sql.SQL("ANALYZE {}").format(statements.incoming_table(entity)))
+    cursor.execute(statements.merge(entity), parameters)
+    actions: dict[str, int] = dict(
+        cursor.execute(
+            sql.SQL("SELECT action, count(*) FROM {} GROUP BY action").format(statements.changed_table(entity))
+        ).fetchall()
+    )
+    inserted, updated = actions.get("INSERT", 0), actions.get("UPDATE", 0)
+    left_alone = rows.num_rows - duplicate - inserted - updated
+    stale = _count(cursor, statements.count_stale(entity)) if left_alone else 0
+    return {
+        "inserted": inserted,
+        "updated": updated,
+        "unchanged": left_alone - stale,
+        "stale": stale,
+        "duplicate": duplicate,
+    }
+
+
+def _merge_lines(
+    cursor: Cursor, child: Entity, parent: Entity, lines: pa.Table, parameters: Mapping[str, Any], *, was_folded: bool
+) -> dict[str, int]:
+    cursor.execute(statements.create_incoming(child, parent=parent))
+    columns = [*statements.columns_of(child), "parent_digest"]
+    copy_rows(cursor, table=statements.incoming_table(child), columns=columns, rows=lines)
+    cursor.execute(sql.SQL("ANALYZE {}").format(statements.incoming_table(child)))
+    cursor.execute(sql.SQL("ANALYZE {}").format(statements.changed_table(parent)))
+    duplicate = 0
+    if was_folded:
+        duplicate += cursor.execute(statements.drop_lines_of_superseded_parents(child, parent)).rowcount
+    if _has_duplicates(lines, child):
+        duplicate += cursor.execute(statements.drop_superseded(child)).rowcount
+    counts = cursor.execute(statements.merge_lines(child, parent), parameters).fetchone()
+    assert counts is not None
+    inserted, updated = counts
+    deleted = cursor.execute(statements.delete_vanished_lines(child, parent)).rowcount
+    left_alone = lines.num_rows - duplicate - inserted - updated
+    stale = _count(cursor, statements.count_stale_lines(child, parent)) if left_alone else 0
+    return {
+        "inserted": inserted,
+        "updated": updated,
+        "unchanged": left_alone - stale,
+        "stale": stale,
+        "duplicate": duplicate,
+        "deleted": deleted,
+    }
+
+
+def _count(cursor: Cursor, statement: sql.Composed) -> int:
+    row = cursor.execute(statement).fetchone()
+    assert row is not None
+    return row[0]
+
+
+def _has_duplicates(rows: pa.Table, entity: Entity) -> bool:
+    return rows.group_by(list(entity.key)).aggregate([]).num_rows < rows.num_rows
+
+
+def _no_lines(child: Entity) -> pa.Table:
+    return child.arrow_schema.append(pa.field("parent_digest", pa.string())).empty_table()
+
+
+def _check_schema(entity: Entity, rows: pa.Table) -> None:
+    wanted = entity.arrow_schema
+    for column in wanted:
+        if column.name not in rows.column_names:
+            raise SchemaMismatch(f"{entity.name}: column {column.name} is missing. Nothing was written.")
+        found = rows.schema.field(column.name).type
+        if found != column.type:
+            raise SchemaMismatch(
+                f"{entity.name}: column {column.name} is {found} and must be {column.type}. Nothing was written."
+            )
