@@ -1,0 +1,33 @@
+"""The Airflow connections of the embedded stack, as environment variables."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import unquote, urlsplit
+
+from include.local.keys import Keys
+from include.local.ports import LOOPBACK
+
+WEATHER_LOCATIONS = [{"name": "London", "latitude": 51.5, "longitude": -0.12}]
+STOCK_SYMBOLS = ["AMZN"]
+
+
+def connections(*, warehouse_dsn: str, sandbox_port: int, keys: Keys) -> dict[str, str]:
+    """`AIRFLOW_CONN_*` for the warehouse and the sandbox's four APIs."""
+    warehouse = urlsplit(warehouse_dsn)
+    sandbox = {"conn_type": "http", "host": f"http://{LOOPBACK}", "port": sandbox_port}
+    described: dict[str, dict[str, object]] = {
+        "WAREHOUSE": {
+            "conn_type": "postgres",
+            "host": warehouse.hostname,
+            "port": warehouse.port,
+            "login": warehouse.username,
+            "password": unquote(warehouse.password or ""),
+            "schema": warehouse.path.removeprefix("/"),
+        },
+        "SHOP_API": {**sandbox, "login": keys.consumer_key, "password": keys.consumer_secret, "extra": {}},
+        "EVENT_EXPORT": {**sandbox, "password": keys.event_token},
+        "WEATHER_API": {**sandbox, "extra": {"locations": WEATHER_LOCATIONS}},
+        "STOCK_API": {**sandbox, "password": keys.stock_key, "extra": {"symbols": STOCK_SYMBOLS, "currency": "USD"}},
+    }
+    return {f"AIRFLOW_CONN_{name}": json.dumps(value) for name, value in described.items()}

@@ -1,0 +1,247 @@
+"""The running stack: Postgres, the sandbox, and the parts of Airflow, started side by side and stopped for certain."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from include.local.airflow_api import AirflowApi, instant
+from include.local.airflow_settings import ADMIN, airflow_environment, clean_environment, write_airflow_files
+from include.local.connections import connections
+from include.local.databases import (
+    AIRFLOW_DATABASE,
+    ensure_database,
+    ensure_warehouse,
+    metadata_version,
+    quiet_airflow,
+    set_metadata_version,
+)
+from include.local.errors import LocalStackError, log_tail
+from include.local.keys import Keys, load_keys
+from include.local.parts import Part, check_alive, exit_code, known_parts, start_part, stop_parts
+from include.local.places import CHECKOUT, Places
+from include.local.ports import LOOPBACK, free_port
+from include.local.postgres import PostgresServer
+from include.local.progress import Progress
+from include.local.shop import Shop, remember_shop
+
+START_SECONDS = 180.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stack:
+    """What runs, and how to reach it.
+
+    :param health: the sandbox's own words: kind of shop, `start`, `end`, counts.
+    :param warehouse_dsn: connection string of this shop's warehouse.
+    """
+
+    server: PostgresServer
+    shop: Shop
+    health: dict[str, Any]
+    warehouse_dsn: str
+    api: AirflowApi
+    keys: Keys
+    parts: tuple[Part, ...]
+
+
+def start_stack(*, places: Places, shop: Shop, progress: Progress, is_open: bool) -> Stack:
+    """Start everything; what independent parts need to begin with is done side by side.
+
+    :param is_open: for `make up`: with the triggerer, and with schedules and asset triggers at work.
+    :raises LocalStackError: a part does not come up; what was started is left for `stop_airflow_and_sandbox`.
+    """
+    keys = load_keys(places.keys)
+    clear_leftovers(places, progress)
+    sandbox, instance, sandbox_port = start_sandbox(places=places, shop=shop, keys=keys)
+    server = PostgresServer(places.postgres)
+    server.start()
+    progress.say("Postgres 18 runs")
+    ensure_database(server, AIRFLOW_DATABASE)
+    api_port, scheduler_port = free_port(), free_port()
+    write_airflow_files(
+        places=places, keys=keys, metadata_dsn=server.dsn(AIRFLOW_DATABASE), api_port=api_port,
+        scheduler_port=scheduler_port, follows_clock=is_open,
+    )  # fmt: skip
+    migrate_metadata(places=places, server=server, progress=progress)
+    health = wait_for_sandbox(sandbox, port=sandbox_port, instance=instance)
+    progress.say(f"the sandbox serves a shop ({health['shop']}) from {health['start'][:10]} to {health['end'][:10]}")
+    applied = ensure_warehouse(server, shop.database)
+    progress.say(f"warehouse `{shop.database}` is ready ({len(applied)} migrations applied)")
+    remember_shop(places.shop, shop)
+    environment = airflow_environment(
+        places=places,
+        connections=connections(warehouse_dsn=server.dsn(shop.database), sandbox_port=sandbox_port, keys=keys),
+        storage=places.storage / shop.database,
+    )
+    (places.storage / shop.database).mkdir(parents=True, exist_ok=True)
+    api = AirflowApi(url=f"http://{LOOPBACK}:{api_port}", user=ADMIN, password=keys.admin_password)
+    parts = start_airflow(places=places, environment=environment, api=api, progress=progress, is_open=is_open)
+    return Stack(
+        server=server, shop=shop, health=health, warehouse_dsn=server.dsn(shop.database), api=api, keys=keys,
+        parts=(sandbox, *parts),
+    )  # fmt: skip
+
+
+def clear_leftovers(places: Places, progress: Progress) -> None:
+    """Stop what an earlier command left running, killed or open."""
+    parts = known_parts(places.parts)
+    if not parts:
+        return
+    stopped = stop_parts(parts, folder=places.parts)
+    if stopped:
+        progress.say(f"stopped what still ran here: {', '.join(stopped)}")
+
+
+def start_sandbox(*, places: Places, shop: Shop, keys: Keys) -> tuple[Part, str, int]:
+    """Start the sandbox; it builds its shop before it answers. Returns the part, its identity and its port."""
+    instance, port = secrets.token_hex(8), free_port()
+    environment = {
+        **clean_environment(),
+        "PYTHONUNBUFFERED": "1",
+        "SANDBOX_CONSUMER_KEY": keys.consumer_key,
+        "SANDBOX_CONSUMER_SECRET": keys.consumer_secret,
+        "SANDBOX_EVENT_TOKEN": keys.event_token,
+        "SANDBOX_STOCK_KEY": keys.stock_key,
+    }
+    command = [sys.executable, "-m", "include.local.sandbox", "--port", str(port), "--instance", instance]
+    part = start_part(
+        name="sandbox", command=[*command, *shop.arguments], environment=environment, folder=places.parts,
+        logs=places.logs, cwd=CHECKOUT,
+    )  # fmt: skip
+    return part, instance, port
+
+
+def wait_for_sandbox(part: Part, *, port: int, instance: str) -> dict[str, Any]:
+    """Wait until the sandbox answers with its identity, and return its health.
+
+    :raises LocalStackError: it refused its data file (its own message, nothing else), ended, or is too slow.
+    """
+
+    def ask() -> dict[str, Any] | None:
+        try:
+            answer = requests.get(f"http://{LOOPBACK}:{port}/_sandbox/health", timeout=10, proxies={"http": ""})
+            health = answer.json()
+        except (requests.RequestException, ValueError):
+            return None
+        return health if health.get("instance") == instance else None
+
+    deadline = time.monotonic() + START_SECONDS
+    while (health := ask()) is None:
+        code = exit_code(part)
+        if code == 2:
+            raise LocalStackError(Path(part.log).read_text().strip())
+        if code is not None:
+            raise LocalStackError(
+                f"The sandbox ended with code {code}. Its log {part.log}:\n{log_tail(Path(part.log))}"
+            )
+        check_alive(part)
+        if time.monotonic() > deadline:
+            raise LocalStackError(
+                f"The sandbox did not serve within {START_SECONDS:.0f} s. Its log {part.log}:\n"
+                f"{log_tail(Path(part.log))}\nA smaller shop starts faster: CUSTOMERS=500."
+            )
+        time.sleep(0.1)
+    return health
+
+
+def migrate_metadata(*, places: Places, server: PostgresServer, progress: Progress) -> None:
+    """Bring Airflow's metadata to the installed version; nothing to do when it is there already."""
+    version = importlib.metadata.version("apache-airflow-core")
+    if metadata_version(server) != version:
+        progress.say("preparing Airflow's metadata (once, about 10 s)")
+        log = places.logs / "airflow-db-migrate.log"
+        places.logs.mkdir(parents=True, exist_ok=True)
+        environment = airflow_environment(places=places, connections={}, storage=places.storage)
+        with log.open("wb") as output:
+            try:
+                code = subprocess.run(  # noqa: S603
+                    [*airflow_command(), "db", "migrate"], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                    env=environment, cwd=CHECKOUT, timeout=START_SECONDS,
+                ).returncode  # fmt: skip
+            except subprocess.TimeoutExpired:
+                code = -1
+        if code != 0:
+            raise LocalStackError(
+                f"`airflow db migrate` failed. The end of its log {log}:\n{log_tail(log)}\nRun this again; if it "
+                "happens twice, run `make doctor`."
+            )
+        set_metadata_version(server, version)
+    quiet_airflow(server)
+
+
+def start_airflow(
+    *, places: Places, environment: dict[str, str], api: AirflowApi, progress: Progress, is_open: bool
+) -> list[Part]:
+    """Start Airflow's parts and wait until all are at work and every DAG file has been read anew."""
+    began = datetime.now(tz=UTC)
+
+    def start(name: str, *arguments: str) -> Part:
+        return start_part(
+            name=name, command=[*airflow_command(), *arguments], environment=environment, folder=places.parts,
+            logs=places.logs, cwd=places.airflow,
+        )  # fmt: skip
+
+    parts = [start("api-server", "api-server"), start("dag-processor", "dag-processor")]
+    if is_open:
+        parts.append(start("triggerer", "triggerer", "--skip-serve-logs"))
+    parts.append(start("scheduler", "scheduler", "--skip-serve-logs"))
+    _wait(api.log_in, parts=parts, what="Airflow's API")
+    progress.say("Airflow's API answers")
+    beats = ["scheduler", "dag_processor", *(["triggerer"] if is_open else [])]
+    _wait(lambda: _all_beat(api.health(), beats, since=began), parts=parts, what="Airflow's scheduler")
+    _wait(lambda: _all_read(api, places.dags, since=began), parts=parts, what="Airflow's DAG processor")
+    errors = api.import_errors()
+    if errors:
+        texts = "\n".join(f"    {error['filename']}: {error['stack_trace'].strip()[-500:]}" for error in errors)
+        raise LocalStackError(f"Airflow cannot import {len(errors)} DAG file(s):\n{texts}")
+    progress.say(f"Airflow is at work; DAGs: {', '.join(sorted(api.dags()))}")
+    return parts
+
+
+def airflow_command() -> list[str]:
+    """The `airflow` command of this virtual environment."""
+    return [sys.executable, "-m", "airflow"]
+
+
+def stop_airflow_and_sandbox(places: Places) -> list[str]:
+    """Stop every part but Postgres; returns the names of those that ran."""
+    return stop_parts(known_parts(places.parts), folder=places.parts)
+
+
+def _wait(is_so: Callable[[], bool], *, parts: list[Part], what: str) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not is_so():
+        for part in parts:
+            check_alive(part)
+        if time.monotonic() > deadline:
+            logs = "\n".join(f"{part.log}:\n{log_tail(Path(part.log), lines=5)}" for part in parts)
+            raise LocalStackError(f"{what} was not ready after {START_SECONDS:.0f} s. The ends of the logs:\n{logs}")
+        time.sleep(0.25)
+
+
+def _all_beat(health: dict[str, Any], names: list[str], *, since: datetime) -> bool:
+    beats = [instant(health[name][f"latest_{name}_heartbeat"]) for name in names]
+    return all(beat is not None and beat > since for beat in beats)
+
+
+def _all_read(api: AirflowApi, folder: Path, *, since: datetime) -> bool:
+    """Whether every file that may hold a DAG was read since; a DAG of yesterday's code must not count."""
+    files = {path.name for path in folder.glob("*.py") if "dag" in path.read_text()}
+    fresh = {
+        Path(dag["relative_fileloc"] or "").name
+        for dag in api.dags().values()
+        if (read := instant(dag["last_parsed_time"])) is not None and read > since
+    }
+    broken = {Path(error["filename"]).name for error in api.import_errors()}
+    return files <= fresh | broken
