@@ -129,7 +129,7 @@ def random_facts(seed: int, *, start: datetime, days: int, customers: int = 8, c
             paid_at = None if rng.random() < 0.1 else instant
             facts.append(Order(number, customer, paid_at, amount, products))
         elif kind < 0.75:
-            orders = [fact.order_id for fact in facts if isinstance(fact, Order)]
+            orders = [fact.order_id for fact in facts if isinstance(fact, Order) and instant_of(fact) <= instant]
             order_id = rng.choice([None, 999_999, *orders[-5:]])
             facts.append(Refund(number, instant, amount, order_id, customer if rng.random() < 0.5 else None))
         else:
