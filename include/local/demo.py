@@ -1,0 +1,113 @@
+"""`make demo`: the whole platform once, from the shop's API to the churn model, and the account of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from include.features.registry import FEATURE_VIEWS
+from include.local.account import database_bytes, last_receipt, rejections, sums, table_counts
+from include.local.checks import all_checks
+from include.local.model_report import model_report
+from include.local.places import Places
+from include.local.progress import Progress
+from include.local.runs import TaskResult, run_dags
+from include.local.shop import Shop
+from include.local.stack import Stack, start_stack, stop_airflow_and_sandbox
+from include.local.summary import print_summary
+from include.local.turns import my_turn
+from include.warehouse.connection import connect_warehouse
+
+LOADING = ["shop_to_features", "market_signals"]
+LEARNING = ["churn_model"]
+
+
+def demo(*, places: Places, shop: Shop, progress: Progress) -> bool:
+    """Run the demo and print its summary; Postgres goes on running, everything else is stopped.
+
+    :returns: whether every task and every check ended well.
+    :raises LocalStackError: it could not run to its end.
+    """
+    with my_turn(places, command="make demo"):
+        try:
+            stack = start_stack(places=places, shop=shop, progress=progress, is_open=False)
+            summary = _run(stack, places=places, progress=progress)
+        finally:
+            stop_airflow_and_sandbox(places)
+    print_summary(summary, progress)
+    return summary["ok"]
+
+
+def _run(stack: Stack, *, places: Places, progress: Progress) -> dict[str, Any]:
+    with connect_warehouse(stack.warehouse_dsn) as conn:
+        before, receipt_before = table_counts(conn), last_receipt(conn)
+    conf = {"start": stack.health["start"], "end": stack.health["end"]}
+
+    def run(dag_ids: list[str]) -> list[TaskResult]:
+        return run_dags(dag_ids, conf=conf, api=stack.api, parts=stack.parts, places=places, progress=progress)
+
+    tasks = run(LOADING)
+    if all(task.is_success for task in tasks):
+        tasks += run(LEARNING)
+    summary = summarise(stack, tasks=tasks, before=before, receipt_before=receipt_before)
+    summary["seconds"] = round(progress.seconds, 1)
+    places.summary.write_text(json.dumps(summary, indent=1, default=str) + "\n")
+    return summary
+
+
+def summarise(stack: Stack, *, tasks: list[TaskResult], before: dict[str, int], receipt_before: int) -> dict[str, Any]:
+    """The account of a run, by the warehouse's own tables.
+
+    :param before: rows per table before the run.
+    :param receipt_before: number of the newest receipt before the run.
+    """
+    with connect_warehouse(stack.warehouse_dsn) as conn:
+        after = table_counts(conn)
+        upserts, builds = (
+            sums(conn, step="upsert", after=receipt_before),
+            sums(conn, step="build", after=receipt_before),
+        )
+        rejected, size, model = rejections(conn), database_bytes(conn), model_report(conn)
+    checks = all_checks(tasks=tasks, upserts=upserts, builds=builds, before=before, after=after, health=stack.health)
+    data = stack.shop.data
+    described = f"The export {data.name}" if data else f"A simulated shop of {stack.shop.customers:,} customers"
+    return {
+        "ok": all(check.holds for check in checks),
+        "finished_at": datetime.now(UTC).isoformat(),
+        "seconds": None,
+        "is_repeat": before.get("shop.orders", 0) > 0,
+        "is_nothing_new": all(each["inserted"] == each["updated"] == 0 for each in upserts.values()),
+        "shop": {
+            "kind": stack.health["shop"],
+            "description": described,
+            "data": str(data) if data else None,
+            "database": stack.shop.database,
+            "health": stack.health,
+        },
+        "window": {"start": stack.health["start"], "end": stack.health["end"]},
+        "steps": [{**asdict(task), "seconds": round(task.seconds, 2)} for task in tasks],
+        "entities": upserts,
+        "rejected": rejected,
+        "features": {
+            view: {
+                **built,
+                "history_rows": after.get(f"features.{view}", 0),
+                "online_rows": after.get(f"features.{view}_online", 0),
+            }
+            for view, built in builds.items()
+            if view in FEATURE_VIEWS
+        },
+        "model": model,
+        "checks": [asdict(check) for check in checks],
+        "tables": {table: {"rows_before": before.get(table, 0), "rows": rows} for table, rows in after.items()},
+        "database_bytes": size,
+        "dsn_without_password": _without_password(stack.warehouse_dsn),
+    }
+
+
+def _without_password(dsn: str) -> str:
+    scheme, rest = dsn.split("://", 1)
+    login, address = rest.split("@", 1)
+    return f"{scheme}://{login.split(':', 1)[0]}@{address}"

@@ -1,0 +1,86 @@
+"""The summary of a demo run: for programs as JSON, for people as text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from include.local.progress import Progress
+
+_COLUMNS = ("received", "inserted", "updated", "unchanged", "stale", "duplicate", "quarantined")
+
+
+def print_summary(summary: Mapping[str, Any], progress: Progress) -> None:
+    """Print what came out, for a person."""
+    say = progress.plain
+    window, shop = summary["window"], summary["shop"]
+    say()
+    say("=" * 100)
+    say(f"{shop['description']}, {window['start'][:10]} to {window['end'][:10]} (window end not included)")
+    say(f"warehouse: {shop['database']}, {summary['database_bytes'] / 1e6:,.0f} MB")
+    say()
+    say(_row("LOADED", list(_COLUMNS)))
+    for entity, sums in summary["entities"].items():
+        say(_row(entity, [f"{sums[name]:,}" for name in _COLUMNS]))
+    if summary["is_repeat"]:
+        say()
+        say(_repeat(summary))
+    _print_rejections(summary, say)
+    say()
+    say("FEATURES" + " " * 26 + "rows received    written    history rows    online rows")
+    for view, built in summary["features"].items():
+        say(
+            f"  {view:<30} {built['received']:>14,} {built['inserted'] + built['updated']:>10,} "
+            f"{built['history_rows']:>15,} {built['online_rows']:>14,}"
+        )
+    _print_model(summary["model"], say)
+    say()
+    say("CHECKS")
+    for check in summary["checks"]:
+        say(f"  {'holds ' if check['holds'] else 'BROKEN'}  {check['name']}: {check['detail']}")
+    say()
+    say("WHERE TO LOOK NEXT")
+    say('  psql "$(make -s dsn)"    the warehouse (keeps running; make down stops it)')
+    say("  make up                  Airflow's UI with this data")
+    say("  .local/summary.json      this summary for programs;  .local/logs and .local/airflow/logs: all logs")
+    say("=" * 100)
+    verdict = "Everything ended as it should" if summary["ok"] else "NOT EVERYTHING ENDED AS IT SHOULD (see CHECKS)"
+    say(f"{verdict}, {summary['seconds']:.0f} s after the command began.")
+
+
+def _row(title: str, cells: list[str]) -> str:
+    return f"{title if title.isupper() else '  ' + title:<24}" + "".join(f"{cell:>12}" for cell in cells)
+
+
+def _repeat(summary: Mapping[str, Any]) -> str:
+    if summary["is_nothing_new"]:
+        return (
+            "This range had been loaded before: 0 rows inserted, 0 updated. Nothing was duplicated; "
+            "every table has as many rows as before."
+        )
+    return (
+        "Part of this range had been loaded before; what was new or changed is counted above, nothing was duplicated."
+    )
+
+
+def _print_rejections(summary: Mapping[str, Any], say: Any) -> None:
+    say()
+    if not summary["rejected"]:
+        say("REJECTED  nothing; quarantine is empty")
+        return
+    say("REJECTED (quarantine.rejected_rows)")
+    for each in summary["rejected"]:
+        say(f"  {each['rows']:>8,}  {each['entity']}: {each['rule_id']}: {each['example'][:90]}")
+
+
+def _print_model(model: Mapping[str, Any] | None, say: Any) -> None:
+    say()
+    if not model:
+        say("MODEL  no evaluation was written")
+        return
+    names = list(model["scores"])
+    say(f"MODEL {model['name']} version {model['version']}: {model['decision']}")
+    say(_row("", names))
+    for metric in model["metrics"]:
+        cells = [model["scores"][name].get(metric) for name in names]
+        say(_row(metric, ["-" if cell is None else f"{cell:.4f}" for cell in cells]))
