@@ -143,7 +143,7 @@ def _visit(
     customer_id: int,
 ) -> None:
     for _ in range(int(random.geometric(0.4))):
-        product = catalogue.draw_product(person.liking)
+        product = catalogue.draw_product(person.liking, random)
         _product_event(session, "Product Viewed", product, at=at, customer_id=customer_id)
         at += int(random.integers(8, 120))
         if random.random() < 0.12:
@@ -157,7 +157,7 @@ def _order_session(
     at = draft.created_at - int(random.integers(120, 2_400))
     seen = [line.product for line in draft.lines]
     if random.random() < 0.6:
-        seen.insert(0, catalogue.draw_product(draft.person.liking))
+        seen.insert(0, catalogue.draw_product(draft.person.liking, random))
     step = max(1, (draft.created_at - at) // (2 * len(seen) + 2))
     for product in seen:
         _product_event(session, "Product Viewed", product, at=at, customer_id=customer_id)

@@ -51,7 +51,6 @@ class Catalogue:
     def __init__(self, *, start: int, end: int, random: np.random.Generator) -> None:
         self.products = _products(random, start=start, end=end)
         self._start = start
-        self._random = random
         self._by_category: list[NDArray[np.int64]] = []
         self._popularity: list[NDArray[np.float64]] = []
         for category in range(len(_CATEGORIES)):
@@ -60,15 +59,15 @@ class Catalogue:
             self._by_category.append(members)
             self._popularity.append(np.cumsum(weight) / weight.sum())
 
-    def draw_liking(self) -> NDArray[np.float64]:
+    def draw_liking(self, random: np.random.Generator) -> NDArray[np.float64]:
         """A customer's liking for the categories, as cumulated shares."""
-        return np.cumsum(self._random.dirichlet(np.full(len(_CATEGORIES), 0.6)))
+        return np.cumsum(random.dirichlet(np.full(len(_CATEGORIES), 0.6)))
 
-    def draw_product(self, liking: NDArray[np.float64]) -> CatalogueProduct:
+    def draw_product(self, liking: NDArray[np.float64], random: np.random.Generator) -> CatalogueProduct:
         """A product: a category by liking, then one of its products by popularity."""
-        category = min(int(np.searchsorted(liking, self._random.random())), len(_CATEGORIES) - 1)
+        category = min(int(np.searchsorted(liking, random.random())), len(_CATEGORIES) - 1)
         popularity = self._popularity[category]
-        chosen = min(int(np.searchsorted(popularity, self._random.random())), len(popularity) - 1)
+        chosen = min(int(np.searchsorted(popularity, random.random())), len(popularity) - 1)
         return self.products[self._by_category[category][chosen]]
 
     def collection(self) -> Collection:

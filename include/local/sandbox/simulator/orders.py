@@ -125,7 +125,7 @@ class OrderBook:
         lines: dict[int, DraftLine] = {}
         spent = 0.0
         while not lines or (spent < wanted and len(lines) < _MOST_LINES):
-            product = self._catalogue.draw_product(person.liking)
+            product = self._catalogue.draw_product(person.liking, self._random)
             quantity = int(self._random.geometric(0.7))
             line = lines.setdefault(product.product_id, DraftLine(product, 0, product.price_at(ordered_at)))
             line.quantity += quantity
@@ -149,5 +149,5 @@ class OrderBook:
             edited_at=order.completed_at + int(random.uniform(14, 70) * DAY),
             kind=("quantity", "product", "status")[random.choice(3, p=(0.5, 0.3, 0.2))],
             quantity=order.lines[0].quantity + int(random.integers(1, 3)),
-            product=self._catalogue.draw_product(order.person.liking),
+            product=self._catalogue.draw_product(order.person.liking, random),
         )

@@ -55,7 +55,7 @@ def draw_person(*, customer_id: int, email: str, catalogue: Catalogue, random: n
         email=email,
         country=_COUNTRIES[random.choice(len(_COUNTRIES), p=_COUNTRY_SHARES)],
         mean_basket_cents=12_000 / float(random.gamma(4.0, 1.0)) + 900,
-        liking=catalogue.draw_liking(),
+        liking=catalogue.draw_liking(random),
         anonymous_id=random.bytes(16).hex(),
     )
 

@@ -27,10 +27,10 @@ _BY_MONTH = np.array([0.85, 0.85, 0.95, 0.95, 1.0, 0.9, 0.8, 0.85, 1.0, 1.1, 1.3
 class PurchaseModel:
     """Parameters of BG/NBD. Rates are per day: Gamma(shape `r`, rate `alpha_days`); drop-out is Beta(`a`, `b`)."""
 
-    r: float = 1.0
-    alpha_days: float = 30.0
-    a: float = 0.9
-    b: float = 4.0
+    r: float = 1.2
+    alpha_days: float = 45.0
+    a: float = 0.8
+    b: float = 5.0
 
 
 @dataclass(frozen=True)
