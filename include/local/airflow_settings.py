@@ -96,5 +96,6 @@ def airflow_environment(*, places: Places, connections: Mapping[str, str], stora
         "REGULARS_STORAGE": str(storage),
         "PYTHONPATH": str(CHECKOUT),
         "PYTHONUNBUFFERED": "1",
+        "GX_ANALYTICS_ENABLED": "false",
         **connections,
     }

@@ -74,19 +74,21 @@ def start_stack(*, places: Places, shop: Shop, progress: Progress, is_open: bool
         scheduler_port=scheduler_port, follows_clock=is_open,
     )  # fmt: skip
     migrate_metadata(places=places, server=server, progress=progress)
-    health = wait_for_sandbox(sandbox, port=sandbox_port, instance=instance)
-    progress.say(f"the sandbox serves a shop ({health['shop']}) from {health['start'][:10]} to {health['end'][:10]}")
-    applied = ensure_warehouse(server, shop.database)
-    progress.say(f"warehouse `{shop.database}` is ready ({len(applied)} migrations applied)")
-    remember_shop(places.shop, shop)
     environment = airflow_environment(
         places=places,
         connections=connections(warehouse_dsn=server.dsn(shop.database), sandbox_port=sandbox_port, keys=keys),
         storage=places.storage / shop.database,
     )
-    (places.storage / shop.database).mkdir(parents=True, exist_ok=True)
     api = AirflowApi(url=f"http://{LOOPBACK}:{api_port}", user=ADMIN, password=keys.admin_password)
-    parts = start_airflow(places=places, environment=environment, api=api, progress=progress, is_open=is_open)
+    began = datetime.now(tz=UTC)
+    parts = start_airflow(places=places, environment=environment, is_open=is_open)
+    health = wait_for_sandbox(sandbox, port=sandbox_port, instance=instance)
+    progress.say(f"the sandbox serves a shop ({health['shop']}) from {health['start'][:10]} to {health['end'][:10]}")
+    applied = ensure_warehouse(server, shop.database)
+    (places.storage / shop.database).mkdir(parents=True, exist_ok=True)
+    progress.say(f"warehouse `{shop.database}` is ready ({len(applied)} migrations applied)")
+    wait_for_airflow(parts, api=api, places=places, since=began, progress=progress)
+    remember_shop(places.shop, shop)
     return Stack(
         server=server, shop=shop, health=health, warehouse_dsn=server.dsn(shop.database), api=api, keys=keys,
         parts=(sandbox, *parts),
@@ -165,9 +167,9 @@ def migrate_metadata(*, places: Places, server: PostgresServer, progress: Progre
         environment = airflow_environment(places=places, connections={}, storage=places.storage)
         with log.open("wb") as output:
             try:
-                code = subprocess.run(  # noqa: S603
-                    [*airflow_command(), "db", "migrate"], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                    env=environment, cwd=CHECKOUT, timeout=START_SECONDS,
+                code = subprocess.run(
+                    [sys.executable, "-m", "airflow", "db", "migrate"], stdin=subprocess.DEVNULL, stdout=output,
+                    stderr=output, env=environment, cwd=CHECKOUT, timeout=START_SECONDS,
                 ).returncode  # fmt: skip
             except subprocess.TimeoutExpired:
                 code = -1
@@ -180,38 +182,41 @@ def migrate_metadata(*, places: Places, server: PostgresServer, progress: Progre
     quiet_airflow(server)
 
 
-def start_airflow(
-    *, places: Places, environment: dict[str, str], api: AirflowApi, progress: Progress, is_open: bool
-) -> list[Part]:
-    """Start Airflow's parts and wait until all are at work and every DAG file has been read anew."""
-    began = datetime.now(tz=UTC)
+def start_airflow(*, places: Places, environment: dict[str, str], is_open: bool) -> list[Part]:
+    """Start Airflow's parts; `wait_for_airflow` says when they are at work."""
 
-    def start(name: str, *arguments: str) -> Part:
+    def start(name: str, *arguments: str, module: str = "airflow") -> Part:
         return start_part(
-            name=name, command=[*airflow_command(), *arguments], environment=environment, folder=places.parts,
-            logs=places.logs, cwd=places.airflow,
+            name=name, command=[sys.executable, "-m", module, *arguments], environment=environment,
+            folder=places.parts, logs=places.logs, cwd=places.airflow,
         )  # fmt: skip
 
     parts = [start("api-server", "api-server"), start("dag-processor", "dag-processor")]
+    # Forking a process that has loaded so much is safe on Linux only.
+    module = "include.local.warm_airflow" if sys.platform == "linux" else "airflow"
+    parts.append(start("scheduler", "scheduler", "--skip-serve-logs", module=module))
     if is_open:
         parts.append(start("triggerer", "triggerer", "--skip-serve-logs"))
-    parts.append(start("scheduler", "scheduler", "--skip-serve-logs"))
+    return parts
+
+
+def wait_for_airflow(
+    parts: list[Part], *, api: AirflowApi, places: Places, since: datetime, progress: Progress
+) -> None:
+    """Wait until all of Airflow's parts are at work and every DAG file has been read anew.
+
+    :raises LocalStackError: a part ended or is too slow, or a DAG file cannot be imported.
+    """
     _wait(api.log_in, parts=parts, what="Airflow's API")
     progress.say("Airflow's API answers")
-    beats = ["scheduler", "dag_processor", *(["triggerer"] if is_open else [])]
-    _wait(lambda: _all_beat(api.health(), beats, since=began), parts=parts, what="Airflow's scheduler")
-    _wait(lambda: _all_read(api, places.dags, since=began), parts=parts, what="Airflow's DAG processor")
+    _wait(lambda: _all_read(api, places.dags, since=since), parts=parts, what="Airflow's DAG processor")
+    beats = [part.name.replace("-", "_") for part in parts if part.name != "api-server"]
+    _wait(lambda: _all_beat(api.health(), beats, since=since), parts=parts, what="Airflow's scheduler")
     errors = api.import_errors()
     if errors:
         texts = "\n".join(f"    {error['filename']}: {error['stack_trace'].strip()[-500:]}" for error in errors)
         raise LocalStackError(f"Airflow cannot import {len(errors)} DAG file(s):\n{texts}")
     progress.say(f"Airflow is at work; DAGs: {', '.join(sorted(api.dags()))}")
-    return parts
-
-
-def airflow_command() -> list[str]:
-    """The `airflow` command of this virtual environment."""
-    return [sys.executable, "-m", "airflow"]
 
 
 def stop_airflow_and_sandbox(places: Places) -> list[str]:
