@@ -121,11 +121,12 @@ def online_features(
     if bad:
         raise TypeError(f"Keys are integers; these are not: {bad[:5]!r}.")
     rows: list[dict[str, Any]] = [{"key": key} for key in keys]
-    for selection in selections_of(features):
-        for row, found in zip(rows, _read(conn, selection, keys, at=at), strict=True):
-            if found[selection.status_column] != PRESENT:
-                found |= {feature.name: None for feature in selection.features}
-            row |= {name: found[name] for name in selection.columns}
+    with conn.transaction():
+        for selection in selections_of(features):
+            for row, found in zip(rows, _read(conn, selection, keys, at=at), strict=True):
+                if found[selection.status_column] != PRESENT:
+                    found |= {feature.name: None for feature in selection.features}
+                row |= {name: found[name] for name in selection.columns}
     return rows
 
 

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 INSTANT = pa.timestamp("us", tz="UTC")
 _ROWS_NAMED = 5
+_LARGEST_KEY = 2**63 - 1
 
 
 class BadSpine(ValueError):
@@ -117,6 +118,7 @@ def _keys(column: pa.Array | pd.Series, *, name: str) -> pa.Array:
             name,
             "is not an integer",
         )
+        _refuse(values, lambda value: value is not None and abs(value) > _LARGEST_KEY, name, "is larger than any key")  # type: ignore[arg-type]
         column = pa.array(values, pa.int64())
     if pa.types.is_null(column.type):
         return column.cast(pa.int64())
@@ -124,7 +126,9 @@ def _keys(column: pa.Array | pd.Series, *, name: str) -> pa.Array:
         hint = " A pandas column with missing keys needs the type Int64." if pa.types.is_floating(column.type) else ""
         raise BadSpine(f"{_rows(range(len(column)))}: {name} is {column.type}, not an integer.{hint}")
     if column.type == pa.uint64():
-        large = np.flatnonzero(pc.greater(column, 2**63 - 1).fill_null(False).to_numpy(zero_copy_only=False))
+        large = np.flatnonzero(
+            pc.greater(column, pa.scalar(_LARGEST_KEY, pa.uint64())).fill_null(False).to_numpy(zero_copy_only=False)
+        )
         if len(large):
             raise BadSpine(f"{_rows(large)}: {name} is larger than any key can be (2**63 - 1).")
     return column.cast(pa.int64())

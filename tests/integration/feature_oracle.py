@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -82,7 +83,7 @@ class Past:
     def _activity_of(self, customer: int) -> dict[str, object]:
         orders = self.orders_of(customer)
         instants = sorted({order.paid_at for order in orders})
-        gaps = [(later, days(later - earlier)) for earlier, later in zip(instants, instants[1:], strict=False)]
+        gaps = [(later, days(later - earlier)) for earlier, later in itertools.pairwise(instants)]
         row: dict[str, object] = {}
         for width in (30, 90, 365):
             start = self.snapshot - timedelta(days=width)

@@ -35,7 +35,8 @@ def rows_at(warehouse, view, snapshot: datetime) -> dict[int, dict]:
     columns = ", ".join(view.feature_names)
     with warehouse.cursor(row_factory=dict_row) as cursor:
         rows = cursor.execute(
-            f"SELECT customer_id, {columns} FROM features.{view} WHERE event_time = %s AND NOT is_tombstone", (snapshot,)
+            f"SELECT customer_id, {columns} FROM features.{view} WHERE event_time = %s AND NOT is_tombstone",
+            (snapshot,),
         ).fetchall()
     return {row.pop("customer_id"): row for row in rows}
 

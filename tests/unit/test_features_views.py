@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -44,7 +45,7 @@ def test_a_contradictory_view_is_refused_with_the_reason(change, says):
 def test_an_unknown_view_or_feature_is_named_with_those_there_are():
     with pytest.raises(UnknownFeature, match="customer_rfm, customer_activity"):
         feature_view("customer_rfn")
-    with pytest.raises(UnknownFeature, match="no feature 'recency'.*recency_days"):
+    with pytest.raises(UnknownFeature, match=r"no feature 'recency'.*recency_days"):
         selections_of(["customer_rfm:recency"])
 
 
@@ -66,6 +67,6 @@ instants = st.datetimes(datetime(2020, 1, 1), datetime(2020, 3, 15), timezones=s
 @given(times=st.lists(instants, min_size=2, max_size=6, unique=True))
 def test_neighbouring_windows_share_their_midnights_out_without_gap_or_overlap(times):
     times.sort()
-    parts = [t for pair in zip(times, times[1:], strict=False) for t in snapshots_of(Window(*pair))]
+    parts = [t for pair in itertools.pairwise(times) for t in snapshots_of(Window(*pair))]
     midnights = [datetime(2020, 1, 1, tzinfo=UTC) + timedelta(days=number) for number in range(90)]
     assert parts == [t for t in midnights if times[0] < t <= times[-1]]
