@@ -24,7 +24,7 @@ class WordPressError(Exception):
         self.body = {"code": code, "message": message, "data": {"status": status, **(data or {})}}
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Invalid(Exception):
     code: str
     message: str
