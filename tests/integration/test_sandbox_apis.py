@@ -16,6 +16,8 @@ from requests.utils import parse_header_links
 from include.local.sandbox.simulator.simulator import Simulator
 from tests.integration.sandbox_process import ROOT, SandboxProcess, sandbox
 
+TODAY = datetime.now(UTC).date()
+
 
 @pytest.fixture(scope="module")
 def shop() -> Iterator[SandboxProcess]:
@@ -302,13 +304,16 @@ def test_the_weather_of_the_last_two_days_is_not_there_yet(shop):
     [
         ({"latitude": 91}, "Latitude must be in range of -90 to 90°. Given: 91.0."),
         ({"start_date": "June"}, "Invalid date format. Make sure to use 'YYYY-MM-DD'"),
-        ({"end_date": "2027-01-01"}, "Parameter 'end_date' is out of allowed range from 1940-01-01 to 2026-01-01"),
+        ({"start_date": "1939-12-31"}, f"Parameter 'start_date' is out of allowed range from 1940-01-01 to {TODAY}"),
+        ({"end_date": "2999-01-01"}, f"Parameter 'end_date' is out of allowed range from 1940-01-01 to {TODAY}"),
+        ({"latitude": "1,2"}, "Parameter 'latitude' and 'longitude' must have the same amount of elements"),
         ({"end_date": "2024-05-01"}, "End-date must be larger or equals than start-date"),
         ({"timezone": "Mars"}, "Invalid timezone"),
     ],
 )
 def test_weather_refuses_with_a_reason(shop, changes, reason):
     answer = archive(shop, **changes)
+    reason = reason.replace(str(TODAY), str(datetime.now(UTC).date()))
     assert (answer.status_code, answer.json()) == (400, {"error": True, "reason": reason})
 
 

@@ -40,7 +40,7 @@ class _Refused(Exception):
 
 
 class OpenMeteo:
-    """The archive API. The two days before the shop's clock are not there yet: their values are null."""
+    """The archive API. The two days before the shop's clock, and all later ones, are not there yet: null."""
 
     def __init__(self, shop: Shop) -> None:
         self._shop = shop
@@ -60,8 +60,9 @@ class OpenMeteo:
         latitudes = _numbers(query, "latitude", most=90)
         longitudes = _numbers(query, "longitude", most=180)
         if len(latitudes) != len(longitudes):
-            raise _Refused("Parameter 'latitude' and 'longitude' must have the same number of elements")
-        start, end = (_day(query, name, latest=today) for name in ("start_date", "end_date"))
+            raise _Refused("Parameter 'latitude' and 'longitude' must have the same amount of elements")
+        latest = max(today, datetime.now(UTC).date())
+        start, end = (_day(query, name, latest=latest) for name in ("start_date", "end_date"))
         if end < start:
             raise _Refused("End-date must be larger or equals than start-date")
         if query.get("timezone", "GMT") not in ("GMT", "UTC", "auto"):
@@ -84,7 +85,7 @@ class OpenMeteo:
 
 def _numbers(query: dict[str, str], name: str, *, most: int) -> list[float]:
     if name not in query:
-        raise _Refused(f"Value of type 'Array<Float>' required for key '{name}'.")
+        raise _Refused("Parameter 'latitude' and 'longitude' must not be empty")
     try:
         values = [float(part) for part in query[name].split(",")]
     except ValueError:
@@ -97,7 +98,7 @@ def _numbers(query: dict[str, str], name: str, *, most: int) -> list[float]:
 
 def _day(query: dict[str, str], name: str, *, latest: date) -> date:
     if name not in query:
-        raise _Refused(f"Value of type 'String' required for key '{name}'.")
+        raise _Refused("Both 'start_date' and 'end_date' must be set in the url")
     try:
         day = datetime.strptime(query[name], "%Y-%m-%d").replace(tzinfo=UTC).date()
     except ValueError:

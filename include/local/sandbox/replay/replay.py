@@ -26,6 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,11 @@ def replay_shop(path: Path) -> Shop:
             "events": 0,
         },
     )
+
+
+@lru_cache(maxsize=1 << 16)
+def _line_total(quantity: int, price: Decimal) -> str:
+    return wire.money(quantity * price)
 
 
 class _Invoices:
@@ -149,7 +155,7 @@ class _Invoices:
             kind, line_id = data.kinds[line], int(data.line_ids[line])
             sku, quantity, price = sku_of(data.stock_codes[line]), data.quantities[line], data.prices[line]
             name = data.descriptions[line] or self.names.get(sku) or sku
-            total = wire.money(quantity * price)
+            total = _line_total(quantity, price)
             if kind == "product":
                 products.append(
                     wire.LineItem(
