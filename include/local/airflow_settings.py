@@ -63,6 +63,8 @@ def write_airflow_files(
             "scheduler_health_check_server_host": LOOPBACK,
             "scheduler_health_check_server_port": str(scheduler_port),
         },
+        # A supervisor that misses the exit of its task by a hair notices it only after this many seconds.
+        "workers": {"min_heartbeat_interval": "1"},
         # A spare folder with nothing to fetch: looking for new files every 10 s makes an edited DAG show at once.
         "dag_processor": {"refresh_interval": "10"},
     }
