@@ -90,7 +90,12 @@ class SandboxProcess:
 
 @contextmanager
 def sandbox(
-    *, customers: int = 60, seed: int = 1, data: Path | None = None, latency_ms: float = 0.0
+    *,
+    customers: int = 60,
+    seed: int = 1,
+    data: Path | None = None,
+    latency_ms: float = 0.0,
+    utc_offset_hours: float = 0.0,
 ) -> Iterator[SandboxProcess]:
     """Run a sandbox as long as the block lasts.
 
@@ -101,6 +106,7 @@ def sandbox(
     instance = secrets.token_hex(8)
     command = [sys.executable, "-m", "include.local.sandbox", "--port", "0", "--instance", instance]
     command += ["--seed", str(seed), "--customers", str(customers), "--latency-ms", str(latency_ms)]
+    command += ["--utc-offset-hours", str(utc_offset_hours)]
     command += ["--data", str(data)] if data else []
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(

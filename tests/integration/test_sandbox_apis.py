@@ -83,6 +83,28 @@ def test_a_filter_with_another_zone_is_the_same_instant(shop):
     assert shop.pages("/orders", modified_after="2025-03-01T12:00:00+02:00", order="asc") == utc
 
 
+def test_a_shop_two_hours_ahead_of_utc_compares_wall_clocks_as_wordpress_does():
+    with sandbox(customers=20, seed=1, utc_offset_hours=2) as shop:
+        orders = shop.pages("/orders", orderby="id", order="asc")
+        for order in orders:
+            local, utc = map(datetime.fromisoformat, (order["date_modified"], order["date_modified_gmt"]))
+            assert local - utc == timedelta(hours=2)
+        an_hour_before = datetime.fromisoformat(orders[len(orders) // 2]["date_modified_gmt"]) - timedelta(hours=1)
+        bound, two_hours_later = an_hour_before.isoformat(), (an_hour_before + timedelta(hours=2)).isoformat()
+
+        def after(text: str, are_gmt: str) -> set[int]:
+            return {order["id"] for order in shop.pages("/orders", modified_after=text, dates_are_gmt=are_gmt)}
+
+        def expected(field: str, text: str) -> set[int]:
+            return {order["id"] for order in orders if order[field] > text}
+
+        assert expected("date_modified_gmt", bound) > expected("date_modified_gmt", two_hours_later)
+        assert after(bound, "true") == expected("date_modified_gmt", bound)
+        assert after(bound, "false") == expected("date_modified", bound)
+        assert after(bound + "Z", "false") == expected("date_modified_gmt", bound)
+        assert after(bound + "Z", "true") == expected("date_modified_gmt", two_hours_later)
+
+
 def test_orders_modified_at_the_same_second_come_by_id_in_the_same_direction():
     with sandbox(customers=10, seed=1) as shop:
         ids = sorted(order["id"] for order in shop.pages("/orders"))[:5]

@@ -34,6 +34,7 @@ def main() -> int:
     except (BadSetting, ReplayRefused) as error:
         print(f"sandbox: {error}", file=sys.stderr)
         return 2
+    shop.utc_offset = round(arguments.utc_offset_hours * 3_600)
     app = build_app(
         shop,
         credentials=credentials,
@@ -45,7 +46,9 @@ def main() -> int:
     dates = f"from {zulu(shop.start)} to {zulu(shop.end)}"
     print(f"sandbox: {shop.kind} {dates} at http://{arguments.host}:{port} ({counts})", flush=True)
     logging.getLogger("uvicorn.error").disabled = True
-    uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off")).run(sockets=[listener])
+    uvicorn.Server(
+        uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1)
+    ).run(sockets=[listener])
     return 0
 
 
@@ -91,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, help="an Online Retail file to replay instead of the simulator")
     parser.add_argument("--customers", type=int, default=1_500, help="size of the simulated shop")
     parser.add_argument("--seed", type=int, default=1, help="seed of the simulated shop")
+    parser.add_argument("--utc-offset-hours", type=float, default=0.0, help="how far the shop's zone is ahead of UTC")
     parser.add_argument("--latency-ms", type=float, default=0.0, help="wait before each API answer")
     return parser
 

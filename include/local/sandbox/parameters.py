@@ -12,7 +12,7 @@ from typing import Any
 
 from include.local.sandbox.instants import parse_instant
 
-_REST_DATE = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:Z|z|[+-]\d{2}(?::?\d{2})?)?")
+_REST_DATE = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(?:\.\d+)?(?P<zone>Z|z|[+-]\d{2}(?::?\d{2})?)?")
 
 
 class WordPressError(Exception):
@@ -58,12 +58,16 @@ def parse_list_query(
     default_order: str,
     statuses: Sequence[str],
     has_dates: bool,
+    utc_offset: int = 0,
 ) -> ListQuery:
     """Read the parameters of a list request.
 
     :param orderby: the values that `orderby` may take.
     :param statuses: the values that `status` may take; empty when the collection has no such filter.
     :param has_dates: whether the collection knows the four date filters; where it does not they are ignored.
+    :param utc_offset: seconds by which the shop's time zone is ahead of UTC. WordPress turns a bound that names a zone
+        into the shop's wall clock, takes one without a zone for wall clock as it stands, and compares it to the dates
+        in UTC if `dates_are_gmt`, else to the local ones. So with `dates_are_gmt` only a bound without a zone is right.
     :raises WordPressError: 400 `rest_invalid_param`, naming every parameter that is wrong.
     """
     invalid: dict[str, _Invalid] = {}
@@ -77,12 +81,11 @@ def parse_list_query(
             invalid[name] = error
             return default
 
+    are_gmt = read("dates_are_gmt", _boolean, False) if has_dates else False
     dates = {
-        name: read(name, _instant, None) if has_dates else None
+        name: read(name, _bound(utc_offset, are_gmt=are_gmt), None) if has_dates else None
         for name in ("after", "before", "modified_after", "modified_before")
     }
-    if has_dates:
-        read("dates_are_gmt", _boolean, False)
     parsed = ListQuery(
         page=read("page", _integer(minimum=1), 1),
         per_page=read("per_page", _integer(minimum=1, maximum=100), 10),
@@ -168,10 +171,16 @@ def _boolean(name: str, text: str) -> bool:
     return text.lower() in {"true", "1"}
 
 
-def _instant(name: str, text: str) -> int:
-    if not _REST_DATE.fullmatch(text):
-        raise _Invalid("rest_invalid_date", "Invalid date.")
-    try:
-        return parse_instant(text.upper())
-    except ValueError:
-        raise _Invalid("rest_invalid_date", "Invalid date.") from None
+def _bound(utc_offset: int, *, are_gmt: bool) -> Any:
+    def read(name: str, text: str) -> int:
+        match = _REST_DATE.fullmatch(text)
+        if match is None:
+            raise _Invalid("rest_invalid_date", "Invalid date.")
+        try:
+            instant = parse_instant(text.upper())
+        except ValueError:
+            raise _Invalid("rest_invalid_date", "Invalid date.") from None
+        wall_clock = instant + utc_offset if match["zone"] else instant
+        return wall_clock if are_gmt else wall_clock - utc_offset
+
+    return read

@@ -117,7 +117,11 @@ class EventStream:
 
 @dataclass
 class Shop:
-    """Everything one sandbox serves. The range `[start, end)` is whole UTC days and holds all of its data."""
+    """Everything one sandbox serves. The range `[start, end)` is whole UTC days and holds all of its data.
+
+    :param now: the clock's instant; the end of the range unless told otherwise.
+    :param utc_offset: seconds by which the shop's own time zone is ahead of UTC.
+    """
 
     kind: str
     currency: str
@@ -130,6 +134,7 @@ class Shop:
     events: EventStream
     counts: dict[str, int] = field(default_factory=dict)
     now: int = 0
+    utc_offset: int = 0
 
     def __post_init__(self) -> None:
         self.now = self.now or self.end

@@ -1,7 +1,7 @@
 """What WooCommerce puts on the wire: one struct per object of its REST API v3, fields in its own order.
 
-Money is a string, `price` of a line a number. Times are the shop's local time, which is UTC here,
-so that a field and its `_gmt` twin are equal. Values a struct gives by default are those of a shop
+Money is a string, `price` of a line a number. A time and its `_gmt` twin are both kept in UTC; they are moved
+apart when they are served by a shop in another time zone. Values a struct gives by default are those of a shop
 without taxes, downloads and variations.
 """
 

@@ -10,7 +10,7 @@ Behaves as the controllers of the plugin do (`includes/rest-api/Controllers/Vers
 * Customers have no date filters; they are listed by name unless asked otherwise.
 * Basic authentication works as on a shop behind a proxy that ends TLS.
 
-The shop's time zone is UTC, so `dates_are_gmt` changes nothing.
+* Fields without `_gmt`, and filters without `dates_are_gmt`, are in the shop's time zone.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from include.local.sandbox import wire
+from include.local.sandbox.instants import gmt, parse_instant
 from include.local.sandbox.parameters import ListQuery, WordPressError, parse_list_query
 from include.local.sandbox.shop import Collection, Shop
 
@@ -108,9 +109,10 @@ class WooCommerce:
                 default_order="desc",
                 statuses=statuses,
                 has_dates=True,
+                utc_offset=self._shop.utc_offset,
             )
             _require(is_known, "Sorry, you cannot list resources.")
-            return _page(request, collection, query, now=self._shop.now)
+            return _page(request, collection, query, shop=self._shop)
 
         return handler
 
@@ -124,7 +126,7 @@ class WooCommerce:
             has_dates=False,
         )
         _require(is_known, "Sorry, you cannot list resources.")
-        return _page(request, self._shop.customers, query, now=self._shop.now)
+        return _page(request, self._shop.customers, query, shop=self._shop)
 
     def _single(self, collection: Collection, post_type: str) -> Any:
         def handler(request: Request, is_known: bool) -> Response:
@@ -132,7 +134,7 @@ class WooCommerce:
             item = collection.find(request.path_params["id"], now=self._shop.now)
             if item is None:
                 raise WordPressError(status=404, code=f"woocommerce_rest_{post_type}_invalid_id", message="Invalid ID.")
-            return _json(item)
+            return _json(_localised(item, shop=self._shop))
 
         return handler
 
@@ -144,9 +146,10 @@ class WooCommerce:
             default_order="desc",
             statuses=(),
             has_dates=True,
+            utc_offset=self._shop.utc_offset,
         )
         _require(is_known, "Sorry, you cannot list resources.")
-        return _page(request, self._shop.refunds, query, now=self._shop.now, without=("parent_id",))
+        return _page(request, self._shop.refunds, query, shop=self._shop, without=("parent_id",))
 
     def _currency(self, request: Request, is_known: bool) -> Response:
         _require(is_known, "Sorry, you cannot list resources.")
@@ -179,13 +182,14 @@ def _credentials(request: Request) -> tuple[str, str] | None:
 
 
 def _page(
-    request: Request, collection: Collection, query: ListQuery, *, now: int, without: tuple[str, ...] = ()
+    request: Request, collection: Collection, query: ListQuery, *, shop: Shop, without: tuple[str, ...] = ()
 ) -> Response:
-    positions = select(collection, query, now=now)
+    positions = select(collection, query, now=shop.now)
     total = len(positions)
     pages = -(-total // query.per_page)
     first = query.offset if query.offset is not None else (query.page - 1) * query.per_page
-    items = [collection.item(int(position)) for position in positions[first : first + query.per_page]]
+    chosen = positions[first : first + query.per_page]
+    items = [_localised(collection.item(int(position)), shop=shop) for position in chosen]
     if without:
         items = [
             {name: value for name, value in msgspec.to_builtins(item).items() if name not in without} for item in items
@@ -195,6 +199,17 @@ def _page(
     if links:
         headers["Link"] = ", ".join(links)
     return _json(items, headers=headers)
+
+
+def _localised(item: Any, *, shop: Shop) -> Any:
+    """The record with its local times in the shop's zone."""
+    if not shop.utc_offset:
+        return item
+    record = msgspec.to_builtins(item)
+    for name in [name for name in record if f"{name}_gmt" in record]:
+        in_utc = record[f"{name}_gmt"]
+        record[name] = None if in_utc is None else gmt(parse_instant(in_utc) + shop.utc_offset)
+    return record
 
 
 def select(collection: Collection, query: ListQuery, *, now: int) -> Any:
