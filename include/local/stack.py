@@ -142,7 +142,7 @@ def wait_for_sandbox(part: Part, *, port: int, instance: str) -> dict[str, Any]:
     while (health := ask()) is None:
         code = exit_code(part)
         if code == 2:
-            raise LocalStackError(Path(part.log).read_text().strip())
+            raise LocalStackError(Path(part.log).read_text().strip().removeprefix("sandbox: "))
         if code is not None:
             raise LocalStackError(
                 f"The sandbox ended with code {code}. Its log {part.log}:\n{log_tail(Path(part.log))}"
