@@ -13,7 +13,8 @@ from include.local.sandbox.control import Control
 from include.local.sandbox.events import EventExport
 from include.local.sandbox.faults import FaultControl, FaultInjection, Faults
 from include.local.sandbox.shop import Shop
-from include.local.sandbox.signals import AlphaVantage, OpenMeteo
+from include.local.sandbox.stocks import AlphaVantage
+from include.local.sandbox.weather import OpenMeteo
 from include.local.sandbox.woocommerce import Key, WooCommerce
 
 _LOG_LENGTH = 20_000
