@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from include.local.sandbox.instants import gmt, parse_instant
 from include.local.sandbox.parameters import ListQuery
 from include.local.sandbox.shop import Collection
 from include.local.sandbox.woocommerce import select
@@ -80,3 +83,9 @@ def test_an_added_version_is_the_newest_from_its_instant_on(versions, edited_at)
     newest_before = max(modified for other, modified, _ in versions if other == key)
     assert (collection.find(key, now=12) == "edited") == (edited_at >= newest_before)
     assert collection.find(key, now=edited_at - 1) != "edited"
+
+
+@given(instant=st.integers(-(2**31), 2**32))
+def test_an_instant_is_written_as_woocommerce_writes_it_and_read_back(instant):
+    assert gmt(instant) == datetime.fromtimestamp(instant, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    assert parse_instant(gmt(instant)) == instant

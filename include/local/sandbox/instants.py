@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 DAY = 86_400
 FOREVER = 2**62
@@ -24,7 +25,13 @@ def parse_instant(text: str) -> int:
 
 def gmt(instant: int) -> str:
     """The instant as WooCommerce writes it: `2024-01-31T08:00:00`, UTC, without a zone."""
-    return datetime.fromtimestamp(instant, UTC).isoformat()[:19]
+    day, second = divmod(instant, DAY)
+    return f"{_date(day)}T{second // 3_600:02d}:{second // 60 % 60:02d}:{second % 60:02d}"
+
+
+@lru_cache(maxsize=1 << 14)
+def _date(day: int) -> str:
+    return datetime.fromtimestamp(day * DAY, UTC).date().isoformat()
 
 
 def zulu(instant: int) -> str:

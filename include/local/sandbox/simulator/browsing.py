@@ -20,7 +20,8 @@ from include.local.sandbox.simulator.orders import DraftOrder
 from include.local.sandbox.simulator.people import Person
 from include.local.sandbox.simulator.population import CustomerTruth, Season
 
-_VISITS_PER_ORDER = 1.5
+_VISITS_PER_ORDER = 1.2
+_VIEWED_SHARE = 0.6
 _FADING_DAYS = 10.0
 _QUIET_BEFORE_DROPOUT = 30 * DAY
 _CAMPAIGNS = (None, None, None, None, "newsletter", "google", "instagram")
@@ -155,10 +156,10 @@ def _order_session(
 ) -> None:
     customer_id = 0 if is_first else draft.person.customer_id
     at = draft.created_at - int(random.integers(120, 2_400))
-    seen = [line.product for line in draft.lines]
+    seen = [line.product for line in draft.lines if random.random() < _VIEWED_SHARE]
     if random.random() < 0.6:
         seen.insert(0, catalogue.draw_product(draft.person.liking, random))
-    step = max(1, (draft.created_at - at) // (2 * len(seen) + 2))
+    step = max(1, (draft.created_at - at) // (len(seen) + len(draft.lines) + 1))
     for product in seen:
         _product_event(session, "Product Viewed", product, at=at, customer_id=customer_id)
         at += step

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from include.local.sandbox import wire
 from include.local.sandbox.instants import gmt
@@ -28,17 +29,28 @@ class _State:
 
 def orders_collection(drafts: Sequence[DraftOrder], *, end: int) -> Collection:
     """Every order in all of its versions before `end`."""
-    keys, created, modified, statuses, items = [], [], [], [], []
-    for draft in drafts:
-        for instant, state in _history(draft):
-            if instant >= end:
-                continue
-            keys.append(draft.order_id)
-            created.append(draft.created_at)
-            modified.append(instant)
-            statuses.append(state.status)
-            items.append(_order(draft, state, modified=instant))
-    return Collection(keys=keys, created=created, modified=modified, items=items, statuses=statuses)
+    versions = [(draft, state, instant) for draft in drafts for instant, state in _history(draft) if instant < end]
+    return Collection(
+        keys=[draft.order_id for draft, _, _ in versions],
+        created=[draft.created_at for draft, _, _ in versions],
+        modified=[instant for _, _, instant in versions],
+        items=_Orders(versions),
+        statuses=[state.status for _, state, _ in versions],
+    )
+
+
+class _Orders(Sequence[wire.Order]):
+    """Versions of orders, put on the wire's form when they are asked for."""
+
+    def __init__(self, versions: list[tuple[DraftOrder, _State, int]]) -> None:
+        self._versions = versions
+
+    def __len__(self) -> int:
+        return len(self._versions)
+
+    def __getitem__(self, number: Any) -> Any:
+        draft, state, instant = self._versions[number]
+        return _order(draft, state, modified=instant)
 
 
 def refunds_collection(drafts: Sequence[DraftOrder], *, end: int) -> Collection:
