@@ -1,0 +1,226 @@
+"""The churn model's training set: features as known at several snapshots, and what came after."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+import os
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet
+from psycopg import Connection, sql
+from psycopg.types.json import Jsonb
+
+from include.entities.window import Window
+from include.features.historical import historical_features
+from include.features.registry import CUSTOMER_ACTIVITY, CUSTOMER_RFM
+from include.features.selection import PRESENT
+from include.models.churn.parameters import ChurnParameters
+
+logger = logging.getLogger(__name__)
+
+VIEWS = (CUSTOMER_RFM, CUSTOMER_ACTIVITY)
+LABELS_SQL = Path(__file__).resolve().parents[2] / "sql" / "models" / "churn_labels.sql"
+
+
+class NotEnoughData(RuntimeError):
+    """There is too little data for a churn model yet; the text says what is needed. Nothing was changed."""
+
+
+class TrainingSetLost(RuntimeError):
+    """The file of a training set is gone or is not what was written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingSet:
+    """A training set that was built: where it is, and what is in it.
+
+    :param training_set_id: from the digest of data and parameters; the same data gives the same one.
+    :param path: Parquet file, relative to the storage folder.
+    """
+
+    training_set_id: str
+    path: str
+    training_rows: int
+    test_rows: int
+    training_snapshots: int
+    test_at: datetime
+
+
+def build_training_set(
+    conn: Connection, *, window: Window, storage: Path, now: datetime, parameters: ChurnParameters | None = None
+) -> TrainingSet:
+    """Write the training set of the run over `window`, whose end is where the data ends.
+
+    The test rows are of the last snapshot whose label window is fully covered; the training rows of earlier
+    snapshots, whose label windows all end before it. Features are joined as they were known at each snapshot.
+    Customers without features at a snapshot are left out and counted.
+
+    :param storage: folder that this run's later steps can read too.
+    :raises NotEnoughData: there are too few snapshots, rows, or only one outcome.
+    """
+    started = time.monotonic()
+    parameters = parameters or ChurnParameters()
+    with conn.transaction():
+        test_at, training_at = _snapshots(conn, parameters, coverage_end=window.end)
+        labelled = _labels(conn, parameters, [*training_at, test_at])
+        joined = historical_features(conn, labelled, VIEWS, mode="as_known", label_start_column="label_start_at")
+        rows = _rows_with_features(joined, test_at=test_at)
+        _refuse_too_little(rows, parameters, window=window)
+        digest = digest_of(rows, parameters)
+        training_set_id = f"churn-{digest[:16]}"
+        path = Path("models") / "churn" / f"{training_set_id}.parquet"
+        _write_file(rows, storage / path)
+        training_rows = pc.sum(pc.invert(rows["is_test"])).as_py()
+        result = TrainingSet(
+            training_set_id=training_set_id,
+            path=str(path),
+            training_rows=training_rows,
+            test_rows=len(rows) - training_rows,
+            training_snapshots=len(pc.unique(rows["at"])) - 1,
+            test_at=test_at,
+        )
+        _register(conn, result, digest=digest, parameters=parameters, window=window, now=now)
+    logger.info(
+        "build_training_set_churn window=%s training_set_id=%s training_rows=%d test_rows=%d training_snapshots=%d "
+        "test_at=%s without_features=%d seconds=%.2f",
+        window, training_set_id, result.training_rows, result.test_rows, result.training_snapshots,
+        f"{test_at:%Y-%m-%d}", len(joined) - len(rows), time.monotonic() - started,
+    )  # fmt: skip
+    return result
+
+
+def read_training_set(conn: Connection, *, training_set_id: str, storage: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The training rows and the test rows, checked against the digest that was registered.
+
+    :raises TrainingSetLost: it was never built, or its file is missing or changed.
+    """
+    row = conn.execute(
+        "SELECT file_path, data_digest, parameters FROM ml.training_sets WHERE training_set_id = %s", (training_set_id,)
+    ).fetchone()
+    again = "Run build_training_set for its window again."
+    if row is None:
+        raise TrainingSetLost(f"There is no training set {training_set_id!r} in ml.training_sets. {again}")
+    path = storage / row[0]
+    try:
+        rows = pyarrow.parquet.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise TrainingSetLost(
+            f"The training set {training_set_id} cannot be read from {path}: {error} {again}"
+        ) from error
+    if digest_of(rows, ChurnParameters(**row[2])) != row[1]:
+        raise TrainingSetLost(f"The training set {training_set_id} at {path} is not what was written. {again}")
+    frame = rows.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
+    return frame[~frame["is_test"]].reset_index(drop=True), frame[frame["is_test"]].reset_index(drop=True)
+
+
+def digest_of(rows: pa.Table, parameters: ChurnParameters) -> str:
+    """SHA-256 over every value of every row and over the parameters."""
+    text = io.BytesIO()
+    pyarrow.csv.write_csv(rows, text)
+    text.write(json.dumps(parameters.as_json(), sort_keys=True).encode())
+    return hashlib.sha256(text.getvalue()).hexdigest()
+
+
+def _snapshots(
+    conn: Connection, parameters: ChurnParameters, *, coverage_end: datetime
+) -> tuple[datetime, list[datetime]]:
+    (data_start,) = conn.execute("SELECT min(paid_at) FROM shop.orders").fetchone() or (None,)
+    test_at = parameters.test_snapshot(coverage_end=coverage_end)
+    least_days = parameters.least_history_days + 2 * parameters.horizon_days
+    needed = (
+        f"A churn model needs {least_days} days of orders: {parameters.least_history_days} days of history, "
+        f"{parameters.horizon_days} days after the training snapshots and {parameters.horizon_days} after the test one"
+    )
+    if data_start is None:
+        raise NotEnoughData(f"There are no paid orders. {needed}.")
+    training_at = parameters.training_snapshots(coverage_end=coverage_end, data_start=data_start)
+    if not training_at:
+        covered = f"{data_start:%Y-%m-%d} to {coverage_end:%Y-%m-%d} ({(coverage_end - data_start).days} days)"
+        raise NotEnoughData(f"{needed}. There are orders for {covered}. Load more days, then run churn_model again.")
+    return test_at, training_at
+
+
+def _labels(conn: Connection, parameters: ChurnParameters, snapshots: list[datetime]) -> pa.Table:
+    """Customers and outcomes at the snapshots, as a spine."""
+    conn.execute("DROP TABLE IF EXISTS pg_temp.label_windows")
+    conn.execute(
+        """
+        CREATE TEMPORARY TABLE label_windows ON COMMIT DROP AS
+        SELECT snapshot_at, snapshot_at - %s AS bought_since_at, snapshot_at + %s AS label_end_at
+        FROM unnest(%s::timestamptz[]) AS snapshot_at
+        """,
+        (timedelta(days=parameters.bought_within_days), parameters.horizon, snapshots),
+    )
+    rows = conn.execute(sql.SQL(LABELS_SQL.read_text())).fetchall()
+    customers, at, is_churned = zip(*rows, strict=True) if rows else ((), (), ())
+    instants = pa.array(at, pa.timestamp("us", "UTC"))
+    return pa.table(
+        {
+            "customer_id": pa.array(customers, pa.int64()),
+            "at": instants,
+            "label_start_at": instants,
+            "is_churned": pa.array(is_churned, pa.bool_()),
+        }
+    )
+
+
+def _rows_with_features(joined: pa.Table, *, test_at: datetime) -> pa.Table:
+    is_present = pc.and_(*(pc.equal(joined[f"{view}_status"], PRESENT) for view in VIEWS))
+    kept = joined.filter(is_present).drop_columns(["label_start_at", *(f"{view}_status" for view in VIEWS)])
+    is_test = pc.equal(kept["at"], pa.scalar(test_at, pa.timestamp("us", "UTC")))
+    return kept.append_column("is_test", is_test)
+
+
+def _refuse_too_little(rows: pa.Table, parameters: ChurnParameters, *, window: Window) -> None:
+    for name, part in (("training", rows.filter(pc.invert(rows["is_test"]))), ("test", rows.filter(rows["is_test"]))):
+        churned = pc.sum(part["is_churned"]).as_py() or 0
+        if len(part) < parameters.least_rows or churned in (0, len(part)):
+            raise NotEnoughData(
+                f"The {name} rows up to {window.end:%Y-%m-%d} are too few for a churn model: {len(part)} customers at "
+                f"snapshots with features, {churned} of them churned. It needs at least {parameters.least_rows}, "
+                f"churned and not churned. Load more days, build the features over them, then run churn_model again."
+            )
+
+
+def _write_file(rows: pa.Table, path: Path) -> None:
+    """Write beside the place and move, so that nobody ever reads half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.unfinished")
+    pyarrow.parquet.write_table(rows, unfinished)
+    unfinished.replace(path)
+
+
+def _register(
+    conn: Connection,
+    training_set: TrainingSet,
+    *,
+    digest: str,
+    parameters: ChurnParameters,
+    window: Window,
+    now: datetime,
+) -> None:
+    conn.execute(
+        """
+        INSERT INTO ml.training_sets (
+            training_set_id, model_name, window_start, window_end, test_at, training_snapshot_count, training_row_count,
+            test_row_count, parameters, data_digest, file_path, built_at
+        )
+        VALUES (%s, 'churn', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+        ON CONFLICT (training_set_id) DO NOTHING
+        """,
+        (
+            training_set.training_set_id, window.start, window.end, training_set.test_at,
+            training_set.training_snapshots, training_set.training_rows, training_set.test_rows,
+            Jsonb(parameters.as_json()), digest, training_set.path, now,
+        ),
+    )  # fmt: skip
