@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
+from include.entities.registry import ENTITIES
 from include.features.registry import FEATURE_VIEWS
 from include.local.account import database_bytes, last_receipt, rejections, sums, table_counts
-from include.local.checks import all_checks
+from include.local.checks import Sums, all_checks
 from include.local.model_report import model_report
 from include.local.places import Places
 from include.local.progress import Progress
@@ -20,6 +22,7 @@ from include.local.summary import print_summary
 from include.local.turns import my_turn
 from include.warehouse.connection import connect_warehouse
 
+COUNTED = ("received", "inserted", "updated", "unchanged", "stale", "duplicate", "quarantined")
 LOADING = ["shop_to_features", "market_signals"]
 LEARNING = ["churn_model"]
 
@@ -33,16 +36,19 @@ def demo(*, places: Places, shop: Shop, progress: Progress) -> bool:
     with my_turn(places, command="make demo"):
         try:
             stack = start_stack(places=places, shop=shop, progress=progress, is_open=False)
-            summary = _run(stack, places=places, progress=progress)
+            with connect_warehouse(stack.warehouse_dsn) as conn:
+                before, receipt_before = table_counts(conn), last_receipt(conn)
+            tasks = _run(stack, places=places, progress=progress)
         finally:
             stop_airflow_and_sandbox(places)
+        summary = summarise(stack, tasks=tasks, before=before, receipt_before=receipt_before)
+        summary["seconds"] = round(progress.seconds, 1)
+        places.summary.write_text(json.dumps(summary, indent=1, default=str) + "\n")
     print_summary(summary, progress)
     return summary["ok"]
 
 
-def _run(stack: Stack, *, places: Places, progress: Progress) -> dict[str, Any]:
-    with connect_warehouse(stack.warehouse_dsn) as conn:
-        before, receipt_before = table_counts(conn), last_receipt(conn)
+def _run(stack: Stack, *, places: Places, progress: Progress) -> list[TaskResult]:
     conf = {"start": stack.health["start"], "end": stack.health["end"]}
 
     def run(dag_ids: list[str]) -> list[TaskResult]:
@@ -51,10 +57,7 @@ def _run(stack: Stack, *, places: Places, progress: Progress) -> dict[str, Any]:
     tasks = run(LOADING)
     if all(task.is_success for task in tasks):
         tasks += run(LEARNING)
-    summary = summarise(stack, tasks=tasks, before=before, receipt_before=receipt_before)
-    summary["seconds"] = round(progress.seconds, 1)
-    places.summary.write_text(json.dumps(summary, indent=1, default=str) + "\n")
-    return summary
+    return tasks
 
 
 def summarise(stack: Stack, *, tasks: list[TaskResult], before: dict[str, int], receipt_before: int) -> dict[str, Any]:
@@ -69,7 +72,8 @@ def summarise(stack: Stack, *, tasks: list[TaskResult], before: dict[str, int], 
             sums(conn, step="upsert", after=receipt_before),
             sums(conn, step="build", after=receipt_before),
         )
-        rejected, size, model = rejections(conn), database_bytes(conn), model_report(conn)
+        rejected, size = rejections(conn), database_bytes(conn)
+        model = model_report(conn, start=stack.health["start"], end=stack.health["end"])
     checks = all_checks(tasks=tasks, upserts=upserts, builds=builds, before=before, after=after, health=stack.health)
     data = stack.shop.data
     described = f"The export {data.name}" if data else f"A simulated shop of {stack.shop.customers:,} customers"
@@ -78,7 +82,9 @@ def summarise(stack: Stack, *, tasks: list[TaskResult], before: dict[str, int], 
         "finished_at": datetime.now(UTC).isoformat(),
         "seconds": None,
         "is_repeat": before.get("shop.orders", 0) > 0,
-        "is_nothing_new": all(each["inserted"] == each["updated"] == 0 for each in upserts.values()),
+        "is_nothing_new": bool(upserts)
+        and all(each["inserted"] == each["updated"] == each["deleted"] == 0 for each in upserts.values()),
+        "is_every_table_as_before": {name: before.get(name, 0) for name in after} == after,
         "shop": {
             "kind": stack.health["shop"],
             "description": described,
@@ -88,7 +94,8 @@ def summarise(stack: Stack, *, tasks: list[TaskResult], before: dict[str, int], 
         },
         "window": {"start": stack.health["start"], "end": stack.health["end"]},
         "steps": [{**asdict(task), "seconds": round(task.seconds, 2)} for task in tasks],
-        "entities": upserts,
+        "entities": {name: upserts[name] for name in _in_order(upserts)},
+        "lines": _lines(stack, upserts),
         "rejected": rejected,
         "features": {
             view: {
@@ -105,6 +112,20 @@ def summarise(stack: Stack, *, tasks: list[TaskResult], before: dict[str, int], 
         "database_bytes": size,
         "dsn_without_password": _without_password(stack.warehouse_dsn),
     }
+
+
+def _lines(stack: Stack, upserts: Sums) -> dict[str, int] | None:
+    """Where the lines of a replayed file went; None for a simulated shop."""
+    if "lines" not in stack.health:
+        return None
+    went = [upserts.get(name, {}) for name in ("order_lines", "refund_lines")]
+    return {"in_file": stack.health["lines"], **{name: sum(each.get(name, 0) for each in went) for name in COUNTED}}
+
+
+def _in_order(upserts: Collection[str]) -> list[str]:
+    """Entities as they are registered, children behind their parents."""
+    known = [each.name for parent in ENTITIES.values() for each in (parent, parent.child) if each is not None]
+    return [name for name in known if name in upserts] + [name for name in upserts if name not in known]
 
 
 def _without_password(dsn: str) -> str:

@@ -53,14 +53,13 @@ def _row(title: str, cells: list[str]) -> str:
 
 
 def _repeat(summary: Mapping[str, Any]) -> str:
-    if summary["is_nothing_new"]:
-        return (
-            "This range had been loaded before: 0 rows inserted, 0 updated. Nothing was duplicated; "
-            "every table has as many rows as before."
-        )
-    return (
-        "Part of this range had been loaded before; what was new or changed is counted above, nothing was duplicated."
-    )
+    if not summary["is_nothing_new"]:
+        return "This warehouse held rows of this shop before; what was new or changed is counted above."
+    told = "This range had been loaded before: 0 rows inserted, 0 updated, nothing was duplicated"
+    if summary["is_every_table_as_before"]:
+        return f"{told}; every table has exactly as many rows as before."
+    grown = [name for name, rows in summary["tables"].items() if rows["rows"] != rows["rows_before"]]
+    return f"{told}. Tables with other row counts than before: {', '.join(grown)}."
 
 
 def _print_rejections(summary: Mapping[str, Any], say: Any) -> None:
@@ -79,8 +78,14 @@ def _print_model(model: Mapping[str, Any] | None, say: Any) -> None:
         say("MODEL  no evaluation was written")
         return
     names = list(model["scores"])
-    say(f"MODEL {model['name']} version {model['version']}: {model['decision']}")
-    say(_row("", names))
-    for metric in model["metrics"]:
+    metrics = list(dict.fromkeys(metric for scores in model["scores"].values() for metric in scores))
+    say(f"MODEL  {model['name']} {model['model_id']}: {model['status']}")
+    say(f"  {model['status_reason']}")
+    say(
+        f"  trained on {model['training_row_count']:,} rows, judged on {model['test_row_count']:,} customers "
+        f"as of {model['test_at'][:10]}"
+    )
+    say(f"  {'':<28}" + "".join(f"{name:>16}" for name in names))
+    for metric in metrics:
         cells = [model["scores"][name].get(metric) for name in names]
-        say(_row(metric, ["-" if cell is None else f"{cell:.4f}" for cell in cells]))
+        say(f"  {metric:<28}" + "".join(f"{'-' if cell is None else f'{cell:.4f}':>16}" for cell in cells))
