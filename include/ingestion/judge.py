@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from include.entities.entity import Entity, digest_of
+from include.entities.entity import DIGEST, Entity, digest_of
 from include.entities.window import Window
 from include.sources.source import Page, Parsed, Rejection, Source
 
@@ -87,7 +87,7 @@ def _judge_with_lines(entity: Entity, child: Entity, parsed: Parsed, raw: _RawPa
     line_rows = child.to_arrow(lines, versions=[versions[owner] for owner in owners], digests=line_digests)
     broken_lines = first_broken_rule(child, line_rows)
 
-    accepted: list[set[str]] = [set() for _ in parsed.records]
+    accepted: list[set[bytes]] = [set() for _ in parsed.records]
     had_lines = {int(r.position.split(".")[0]) for r in parsed.rejections if "." in r.position}
     is_bare = np.array([position in had_lines for position in parsed.positions], dtype=bool)
     for owner, digest, rule in zip(owners, line_digests, broken_lines, strict=True):
@@ -110,7 +110,7 @@ def _judge_with_lines(entity: Entity, child: Entity, parsed: Parsed, raw: _RawPa
         because = _line_reason(entity, child, int(broken_lines[index]), int(broken[owners[index]]))
         payload = raw.line(position, numbers[index])
         rejections.append(_reject(child.name, because, payload, f"{position}.{numbers[index]}"))
-    parent_digests = pa.array([digests[owner] for owner in owners], pa.string())
+    parent_digests = pa.array([digests[owner] for owner in owners], DIGEST)
     line_rows = line_rows.append_column("parent_digest", parent_digests)
     return Judged(rows.filter(pa.array(keep)), line_rows.filter(pa.array((broken_lines < 0) & owner_kept)), rejections)
 
@@ -141,7 +141,7 @@ def _versions(records: Sequence[Any]) -> list[datetime]:
     return [record.source_updated_at for record in records]
 
 
-def _digest(record: Any, entity: Entity, *, line_digests: set[str] | None = None) -> str:
+def _digest(record: Any, entity: Entity, *, line_digests: set[bytes] | None = None) -> bytes:
     """Digest of the content: without the version, and with the set of its accepted lines."""
     if line_digests is None:
         return digest_of(dataclasses.replace(record, source_updated_at=_EPOCH))

@@ -18,11 +18,8 @@ from typing import Any
 import msgspec
 
 from include.entities.window import Window
+from include.ingestion.errors import LandingDamaged
 from include.sources.source import Page
-
-
-class LandingDamaged(RuntimeError):
-    """A landed file is missing or is not what was written."""
 
 
 class LandedPage(msgspec.Struct, frozen=True):

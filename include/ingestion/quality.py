@@ -14,10 +14,7 @@ from psycopg.types.json import Jsonb
 
 from include.entities.entity import Entity, Expectation
 from include.entities.window import Window
-
-
-class QualityFailed(RuntimeError):
-    """A critical expectation over a batch does not hold. Nothing of the batch was loaded."""
+from include.ingestion.errors import QualityFailed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 from psycopg import Connection
 
-from include.entities.entity import Entity
+from include.entities.entity import DIGEST, Entity
 from include.entities.window import Window
 from include.ingestion.judge import judge_page
 from include.ingestion.landing import Landing
@@ -89,7 +89,7 @@ def _write_rows(source: Source, window: Window, *, batch: str, landing: Landing)
     with ExitStack() as files:
         rows = files.enter_context(_parquet(folder / f"{entity.name}.parquet", entity.arrow_schema))
         if entity.child is not None:
-            schema = entity.child.arrow_schema.append(pa.field("parent_digest", pa.string()))
+            schema = entity.child.arrow_schema.append(pa.field("parent_digest", DIGEST))
             lines = files.enter_context(_parquet(folder / f"{entity.child.name}.parquet", schema))
         for file, page in landing.pages(batch):
             judged = judge_page(source, page, window)

@@ -20,7 +20,11 @@ def connect_warehouse(dsn: str) -> Connection:
     """
     try:
         return connect(
-            dsn, prepare_threshold=None, connect_timeout=10, options="-c timezone=UTC", application_name="regulars"
+            dsn,
+            prepare_threshold=None,
+            connect_timeout=10,
+            options="-c timezone=UTC -c temp_buffers=64MB -c jit=off",
+            application_name="regulars",
         )
     except OperationalError as error:
         raise WarehouseUnreachable(

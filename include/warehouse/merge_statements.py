@@ -123,9 +123,10 @@ def fold_superseded(entity: Entity) -> sql.Composed | None:
 
 
 def merge(entity: Entity) -> sql.Composed:
-    """Insert new keys, update older ones, leave the rest; the changed keys land in `changed_table`.
+    """Insert new keys, update older ones, leave the rest.
 
-    Parameters: `source`, `now`.
+    Parameters: `source`, `now`. Returns one row: inserted, updated, the oldest event time among them. For an entity
+    with lines the changed keys land in `changed_table`.
     """
     columns = columns_of(entity)
     is_newer = VERSION.format(sql.Identifier("incoming")) + sql.SQL(" > ") + VERSION.format(sql.Identifier("stored"))
@@ -134,6 +135,11 @@ def merge(entity: Entity) -> sql.Composed:
     event_at: sql.Composable = sql.SQL("NULL::timestamptz")
     if entity.event_time:
         event_at = sql.SQL("LEAST(old.{0}, new.{0})::timestamptz").format(sql.Identifier(entity.event_time))
+    keep_changed: sql.Composable = sql.SQL("")
+    if entity.child is not None:
+        keep_changed = sql.SQL(", changed AS (INSERT INTO {} SELECT action, {} FROM merged)").format(
+            changed_table(entity), key_list(entity)
+        )
     return sql.SQL(
         """
         WITH merged AS (
@@ -144,29 +150,30 @@ def merge(entity: Entity) -> sql.Composed:
             WHEN NOT MATCHED THEN
                 INSERT ({columns}, source, first_seen_at, ingested_at)
                 VALUES ({values}, %(source)s, %(now)s, %(now)s)
-            RETURNING merge_action() AS action, {event_at} AS event_at, {new_key}
-        )
-        INSERT INTO {changed} SELECT * FROM merged
+            RETURNING merge_action() AS action, {event_at} AS event_at{new_key}
+        ){keep_changed}
+        SELECT
+            count(*) FILTER (WHERE action = 'INSERT'), count(*) FILTER (WHERE action = 'UPDATE'), min(event_at)
+        FROM merged
         """
     ).format(
         stored=stored_table(entity),
         incoming=incoming_table(entity),
-        changed=changed_table(entity),
+        keep_changed=keep_changed,
         same_key=same_key(entity, "stored", "incoming"),
         is_newer=is_newer,
         assignments=sql.SQL(", ").join(_assignment(entity, column) for column in columns if column not in entity.key),
         columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
         values=sql.SQL(", ").join(sql.Identifier("incoming", column) for column in columns),
         event_at=event_at,
-        new_key=key_list(entity, "new"),
+        new_key=sql.SQL(", ") + key_list(entity, "new") if entity.child else sql.SQL(""),
     )
 
 
 def create_changed(entity: Entity) -> sql.Composed:
     """An empty temporary table for the outcome of `merge`."""
     return sql.SQL(
-        "CREATE TEMPORARY TABLE {} ON COMMIT DROP AS"
-        " SELECT ''::text AS action, NULL::timestamptz AS event_at, {} FROM {} WITH NO DATA"
+        "CREATE TEMPORARY TABLE {} ON COMMIT DROP AS SELECT ''::text AS action, {} FROM {} WITH NO DATA"
     ).format(sql.Identifier(f"changed_{entity.name}"), key_list(entity), stored_table(entity))
 
 

@@ -20,9 +20,9 @@ from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
-from psycopg import Connection, Cursor, sql
+from psycopg import Connection, Cursor
 
-from include.entities.entity import Entity
+from include.entities.entity import DIGEST, Entity
 from include.entities.window import Window
 from include.warehouse import merge_statements as statements
 from include.warehouse.copy import copy_rows
@@ -74,10 +74,7 @@ def upsert_rows(
     receipts = []
     with conn.transaction(), conn.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (entity.table,))
-        counts = _merge(cursor, entity, rows, parameters)
-        oldest = cursor.execute(
-            sql.SQL("SELECT min(event_at) FROM {}").format(statements.changed_table(entity))
-        ).fetchone()
+        counts, oldest_event_at = _merge(cursor, entity, rows, parameters)
         accounts = [(entity, rows.num_rows, rejected.rows, counts)]
         if entity.child is not None:
             lines = child_rows if child_rows is not None else _no_lines(entity.child)
@@ -91,7 +88,7 @@ def upsert_rows(
                 window=window,
                 received=row_count + rejected_count,
                 quarantined=rejected_count,
-                oldest_event_at=oldest[0] if oldest else None,
+                oldest_event_at=oldest_event_at,
                 batch=batch,
                 seconds=time.monotonic() - started,
                 **outcome,  # type: ignore[arg-type]  # counts only
@@ -101,54 +98,46 @@ def upsert_rows(
     return receipts
 
 
-def _merge(cursor: Cursor, entity: Entity, rows: pa.Table, parameters: Mapping[str, Any]) -> dict[str, int]:
+def _merge(
+    cursor: Cursor, entity: Entity, rows: pa.Table, parameters: Mapping[str, Any]
+) -> tuple[dict[str, int], datetime | None]:
     cursor.execute(statements.create_incoming(entity))
-    cursor.execute(statements.create_changed(entity))
-    copy_rows(cursor, table=statements.incoming_table(entity), columns=statements.columns_of(entity), rows=rows)
+    _copy(cursor, entity, rows, statements.columns_of(entity))
     duplicate = 0
     if _has_duplicates(rows, entity):
         fold = statements.fold_superseded(entity)
         if fold is not None:
             cursor.execute(fold)
         duplicate = cursor.execute(statements.drop_superseded(entity)).rowcount
-    cursor.execute(sql.SQL("ANALYZE {}").format(statements.incoming_table(entity)))
-    cursor.execute(statements.merge(entity), parameters)
-    actions: dict[str, int] = dict(
-        cursor.execute(
-            sql.SQL("SELECT action, count(*) FROM {} GROUP BY action").format(statements.changed_table(entity))
-        ).fetchall()
-    )
-    inserted, updated = actions.get("INSERT", 0), actions.get("UPDATE", 0)
+    if entity.child is not None:
+        cursor.execute(statements.create_changed(entity))
+    inserted, updated, oldest = _one(cursor.execute(statements.merge(entity), parameters))
     left_alone = rows.num_rows - duplicate - inserted - updated
-    stale = _count(cursor, statements.count_stale(entity)) if left_alone else 0
-    return {
+    stale = _one(cursor.execute(statements.count_stale(entity)))[0] if left_alone else 0
+    counts = {
         "inserted": inserted,
         "updated": updated,
         "unchanged": left_alone - stale,
         "stale": stale,
         "duplicate": duplicate,
     }
+    return counts, oldest
 
 
 def _merge_lines(
     cursor: Cursor, child: Entity, parent: Entity, lines: pa.Table, parameters: Mapping[str, Any], *, was_folded: bool
 ) -> dict[str, int]:
     cursor.execute(statements.create_incoming(child, parent=parent))
-    columns = [*statements.columns_of(child), "parent_digest"]
-    copy_rows(cursor, table=statements.incoming_table(child), columns=columns, rows=lines)
-    cursor.execute(sql.SQL("ANALYZE {}").format(statements.incoming_table(child)))
-    cursor.execute(sql.SQL("ANALYZE {}").format(statements.changed_table(parent)))
+    _copy(cursor, child, lines, [*statements.columns_of(child), "parent_digest"])
     duplicate = 0
     if was_folded:
         duplicate += cursor.execute(statements.drop_lines_of_superseded_parents(child, parent)).rowcount
     if _has_duplicates(lines, child):
         duplicate += cursor.execute(statements.drop_superseded(child)).rowcount
-    counts = cursor.execute(statements.merge_lines(child, parent), parameters).fetchone()
-    assert counts is not None
-    inserted, updated = counts
+    inserted, updated = _one(cursor.execute(statements.merge_lines(child, parent), parameters))
     deleted = cursor.execute(statements.delete_vanished_lines(child, parent)).rowcount
     left_alone = lines.num_rows - duplicate - inserted - updated
-    stale = _count(cursor, statements.count_stale_lines(child, parent)) if left_alone else 0
+    stale = _one(cursor.execute(statements.count_stale_lines(child, parent)))[0] if left_alone else 0
     return {
         "inserted": inserted,
         "updated": updated,
@@ -159,10 +148,15 @@ def _merge_lines(
     }
 
 
-def _count(cursor: Cursor, statement: sql.Composed) -> int:
-    row = cursor.execute(statement).fetchone()
+def _copy(cursor: Cursor, entity: Entity, rows: pa.Table, columns: list[str]) -> None:
+    table = statements.incoming_table(entity)
+    copy_rows(cursor, table=table, columns=columns, rows=rows, json_columns=entity.json_columns)
+
+
+def _one(cursor: Cursor) -> tuple[Any, ...]:
+    row = cursor.fetchone()
     assert row is not None
-    return row[0]
+    return row
 
 
 def _has_duplicates(rows: pa.Table, entity: Entity) -> bool:
@@ -170,7 +164,7 @@ def _has_duplicates(rows: pa.Table, entity: Entity) -> bool:
 
 
 def _no_lines(child: Entity) -> pa.Table:
-    return child.arrow_schema.append(pa.field("parent_digest", pa.string())).empty_table()
+    return child.arrow_schema.append(pa.field("parent_digest", DIGEST)).empty_table()
 
 
 def _check_schema(entity: Entity, rows: pa.Table) -> None:

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from include.entities.customers import CUSTOMERS, Customer
-from include.entities.entity import Entity, digest_of
+from include.entities.entity import DIGEST, Entity, digest_of
 from include.entities.orders import ORDERS, Order, OrderLine
 from include.entities.products import PRODUCTS, Product
 from include.entities.weather_daily import WEATHER_DAILY, WeatherDay
@@ -29,7 +29,7 @@ NOW = datetime(2024, 1, 2, 3, tzinfo=UTC)
 COUNTS = ("inserted", "updated", "unchanged", "stale", "duplicate")
 
 
-def content_digest(record: Any) -> str:
+def content_digest(record: Any) -> bytes:
     return digest_of(replace(record, source_updated_at=EPOCH))
 
 
@@ -66,7 +66,7 @@ class CustomerOracle:
 
     def __init__(self) -> None:
         self.rows: dict[int, Customer] = {}
-        self.versions: dict[int, tuple[datetime, str]] = {}
+        self.versions: dict[int, tuple[datetime, bytes]] = {}
 
     def load(self, batch: list[Customer]) -> dict[str, int]:
         counts = dict.fromkeys(COUNTS, 0)
@@ -96,7 +96,7 @@ class CustomerOracle:
         )
 
 
-def version_of(record: Any) -> tuple[datetime, str]:
+def version_of(record: Any) -> tuple[datetime, bytes]:
     return record.source_updated_at, content_digest(record)
 
 
@@ -209,7 +209,7 @@ def load_orders(conn: psycopg.Connection, records: list[Order], *, now: datetime
         lines,
         versions=[owner.source_updated_at for owner, _ in owners],
         digests=[digest_of(line) for line in lines],
-    ).append_column("parent_digest", pa.array([digest for _, digest in owners], pa.string()))
+    ).append_column("parent_digest", pa.array([digest for _, digest in owners], DIGEST))
     receipts = upsert_rows(conn, ORDERS, rows, window=WINDOW, source="shop_api", now=now, child_rows=line_rows)
     conn.commit()
     return receipts
@@ -348,17 +348,15 @@ def test_killing_the_load_at_any_statement_and_running_again_gives_the_same_tabl
     real_execute = psycopg.Cursor.execute
     killed_at = 0
     while True:
-        statements = 0
+        killed_at += 1
+        left = iter(range(killed_at, 0, -1))
 
-        def execute(self, *arguments, **options):
-            nonlocal statements
-            statements += 1
-            if statements == killed_at:
+        def execute(self, *arguments, left=left, **options):
+            if next(left, 0) == 1:
                 self.connection.pgconn.finish()
                 raise _Killed
             return real_execute(self, *arguments, **options)
 
-        killed_at += 1
         with connect_warehouse(warehouse_dsn) as conn:
             monkeypatch.setattr(psycopg.Cursor, "execute", execute)
             try:

@@ -70,7 +70,6 @@ CREATE TABLE shop.orders (
 );
 COMMENT ON TABLE shop.orders IS 'One row per order in its newest known version. customer_id is null for a guest.';
 COMMENT ON COLUMN shop.orders.status IS 'Status of the newest version. Never a feature: it knows the future. Use the instants.';
-CREATE INDEX orders_by_customer ON shop.orders (customer_id, paid_at);
 
 CREATE TABLE shop.order_lines (
     order_id bigint NOT NULL,
@@ -106,7 +105,6 @@ CREATE TABLE shop.refunds (
     ingested_at timestamptz NOT NULL
 );
 COMMENT ON TABLE shop.refunds IS 'One row per refund; refund_amount is positive. It may lack its order; customer_id is set when the refund itself names one.';
-CREATE INDEX refunds_by_order ON shop.refunds (order_id);
 
 CREATE TABLE shop.refund_lines (
     refund_id bigint NOT NULL,
@@ -142,7 +140,6 @@ CREATE TABLE shop.events (
     ingested_at timestamptz NOT NULL
 );
 COMMENT ON TABLE shop.events IS 'One row per web event in the Segment e-commerce vocabulary; customer_id is null before a login.';
-CREATE INDEX events_by_customer ON shop.events (customer_id, occurred_at);
 
 CREATE TABLE signals.weather_daily (
     location text NOT NULL,

@@ -1,0 +1,1 @@
+"""Ratios against peers and floors, each measured beside what it is compared with, in one run."""

@@ -1,0 +1,11 @@
+"""What can stop a batch between landing and warehouse."""
+
+from __future__ import annotations
+
+
+class QualityFailed(RuntimeError):
+    """A critical expectation over a batch does not hold. Nothing of the batch was loaded."""
+
+
+class LandingDamaged(RuntimeError):
+    """A landed file is missing or is not what was written."""

@@ -1,0 +1,56 @@
+"""From Airflow's connections and the environment to plain settings."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from airflow.sdk import Connection
+from psycopg.conninfo import make_conninfo
+
+from include.sources.settings import SourceSettings
+
+
+class NotConfigured(RuntimeError):
+    """A setting that every task needs is missing."""
+
+
+def source_settings(connection_id: str) -> SourceSettings:
+    """Settings of one API from the Airflow connection of that name.
+
+    The host may bring its scheme along; without one the connection's schema counts, else https.
+    """
+    connection = Connection.get(connection_id)
+    host = (connection.host or "").rstrip("/")
+    if "://" not in host:
+        host = f"{connection.schema or 'https'}://{host}"
+    return SourceSettings(
+        name=connection_id,
+        base_url=f"{host}:{connection.port}" if connection.port else host,
+        login=connection.login,
+        password=connection.password,
+        extra=connection.extra_dejson,
+    )
+
+
+def warehouse_dsn() -> str:
+    """The warehouse's connection string, from the connection `warehouse`."""
+    connection = Connection.get("warehouse")
+    return make_conninfo(
+        host=connection.host,
+        port=connection.port,
+        user=connection.login,
+        password=connection.password,
+        dbname=connection.schema,
+    )
+
+
+def storage() -> Path:
+    """The folder of landing and model artefacts, which all workers share.
+
+    :raises NotConfigured: `REGULARS_STORAGE` is not set.
+    """
+    folder = os.environ.get("REGULARS_STORAGE")
+    if not folder:
+        raise NotConfigured("REGULARS_STORAGE is not set. Set it to a folder that every worker can write to.")
+    return Path(folder)

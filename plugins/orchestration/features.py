@@ -1,0 +1,47 @@
+"""Building feature views and publishing them."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+
+from airflow.sdk import get_current_context, task
+
+from orchestration.assets import FEATURES
+from orchestration.window import run_window, window_extra
+
+log = logging.getLogger(__name__)
+
+
+def build(view: str):
+    """The task `build_<view>`: the view's rows for the snapshots of the window, and repairs before it."""
+
+    @task(task_id=f"build_{view}")
+    def build_one() -> None:
+        from include.features.build import build_view
+        from include.features.registry import FEATURE_VIEWS
+        from include.warehouse.connection import connect_warehouse
+        from orchestration.connections import warehouse_dsn
+
+        window = run_window(get_current_context())
+        with connect_warehouse(warehouse_dsn()) as conn:
+            receipt = build_view(conn, FEATURE_VIEWS[view], window, now=datetime.now(UTC))
+        log.info("%s", receipt)
+
+    return build_one()
+
+
+@task(outlets=[FEATURES])
+def publish_online() -> None:
+    """Bring the online tables of all views up to date, then tell whoever waits for features."""
+    from include.features.online import publish_online as publish
+    from include.features.registry import FEATURE_VIEWS
+    from include.warehouse.connection import connect_warehouse
+    from orchestration.connections import warehouse_dsn
+
+    context = get_current_context()
+    window = run_window(context)
+    with connect_warehouse(warehouse_dsn()) as conn:
+        for view in FEATURE_VIEWS.values():
+            log.info("%s", publish(conn, view, window=window, now=datetime.now(UTC)))
+    context["outlet_events"][FEATURES].extra = window_extra(window)
