@@ -40,6 +40,7 @@ def demo(*, places: Places, shop: Shop, progress: Progress) -> bool:
                 before, receipt_before = table_counts(conn), last_receipt(conn)
             tasks = _run(stack, places=places, progress=progress)
         finally:
+            progress.say("stopping Airflow and the sandbox")
             stop_airflow_and_sandbox(places)
         summary = summarise(stack, tasks=tasks, before=before, receipt_before=receipt_before)
         summary["seconds"] = round(progress.seconds, 1)

@@ -124,7 +124,9 @@ def start_sandbox(*, places: Places, shop: Shop, keys: Keys) -> tuple[Part, str,
     return part, instance, port
 
 
-def wait_for_sandbox(part: Part, *, port: int, instance: str) -> dict[str, Any]:
+def wait_for_sandbox(
+    part: Part, *, port: int, instance: str, deadline_seconds: float = START_SECONDS
+) -> dict[str, Any]:
     """Wait until the sandbox answers with its identity, and return its health.
 
     :raises LocalStackError: it refused its data file (its own message, nothing else), ended, or is too slow.
@@ -138,7 +140,7 @@ def wait_for_sandbox(part: Part, *, port: int, instance: str) -> dict[str, Any]:
             return None
         return health if health.get("instance") == instance else None
 
-    deadline = time.monotonic() + START_SECONDS
+    deadline = time.monotonic() + deadline_seconds
     while (health := ask()) is None:
         code = exit_code(part)
         if code == 2:
@@ -150,7 +152,7 @@ def wait_for_sandbox(part: Part, *, port: int, instance: str) -> dict[str, Any]:
         check_alive(part)
         if time.monotonic() > deadline:
             raise LocalStackError(
-                f"The sandbox did not serve within {START_SECONDS:.0f} s. Its log {part.log}:\n"
+                f"The sandbox did not serve within {deadline_seconds:.0f} s. Its log {part.log}:\n"
                 f"{log_tail(Path(part.log))}\nA smaller shop starts faster: CUSTOMERS=500."
             )
         time.sleep(0.1)
