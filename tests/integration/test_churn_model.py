@@ -126,6 +126,33 @@ def test_rows_and_labels_equal_a_plain_look_at_the_orders(shop, tmp_path):
     assert 0.1 < rows["is_churned"].mean() < 0.9
 
 
+def test_edges_of_the_year_before_and_of_the_label_window(shop, tmp_path):
+    """Inclusive at their starts, exclusive at their ends; at snapshots where a year of history exists."""
+    at = END - HORIZON
+    microsecond = timedelta(microseconds=1)
+    edges = {  # customer: purchases, and whether it churned (None: it is not asked about)
+        90_001: ([at - DAY * 365], True),
+        90_002: ([at - DAY * 365 - microsecond], None),
+        90_003: ([at - microsecond, at], False),
+        90_004: ([at - DAY, at + HORIZON - microsecond], False),
+        90_005: ([at - DAY, at + HORIZON], True),
+        90_006: ([at], None),
+    }
+    orders = [
+        Order(customer * 10 + number, customer, instant)
+        for customer, (instants, _) in edges.items()
+        for number, instant in enumerate(instants)
+    ]
+    load(shop, orders)
+    shop.execute("DELETE FROM features.built_snapshots")
+    shop.execute("TRUNCATE features.customer_rfm, features.customer_activity")
+    shop.commit()
+    build_features_at(shop, coverage_end=END)
+    rows = rows_of(tmp_path, build(shop, tmp_path).path)
+    found = {row.customer_id: row.is_churned for row in rows[rows["is_test"]].itertuples()}
+    assert {customer: found.get(customer) for customer in edges} == {c: churned for c, (_, churned) in edges.items()}
+
+
 def test_no_training_label_window_reaches_past_the_test_snapshot(shop, tmp_path):
     training_set = build(shop, tmp_path)
     rows = rows_of(tmp_path, training_set.path)

@@ -133,6 +133,19 @@ def test_what_was_not_yet_known_is_not_answered(warehouse):
     assert row["recency_days"] is None
 
 
+def test_a_correction_is_not_answered_for_instants_before_it_was_known(warehouse):
+    load(warehouse, [Order(1, 1, START)])
+    build_all(warehouse, of_day(0), now=START + DAY)
+    load(warehouse, [Order(2, 1, START)])
+    build_all(warehouse, of_day(0), now=START + DAY * 2)
+    publish_all(warehouse, now=START + DAY * 2)
+    asked = ["customer_rfm:frequency"]
+    (before,) = online_features(warehouse, asked, [1], at=START + DAY * 2 - MICROSECOND)
+    (after,) = online_features(warehouse, asked, [1], at=START + DAY * 2)
+    assert before == {"key": 1, "frequency": None, "customer_rfm_status": "not found"}
+    assert after == {"key": 1, "frequency": 2, "customer_rfm_status": "present"}
+
+
 def test_publishing_again_writes_nothing(warehouse):
     load(warehouse, random_facts(1, start=START, days=DAYS))
     now = START + DAY * DAYS

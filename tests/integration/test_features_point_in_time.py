@@ -18,7 +18,7 @@ from include.features.registry import CUSTOMER_ACTIVITY, CUSTOMER_RFM, UnknownFe
 from include.features.spine import BadSpine, LabelBeforeSpine
 
 EPOCH = datetime(2024, 1, 1, tzinfo=UTC)
-TTL = 5
+TTL = 3
 VIEW = replace(CUSTOMER_RFM, ttl=timedelta(microseconds=TTL))
 
 
@@ -43,11 +43,11 @@ class Version:
         return self.event, self.available, self.seq
 
 
-ticks = st.integers(0, 12)
+ticks = st.integers(0, 8)
 version_lists = st.lists(
     st.builds(
         Version,
-        key=st.integers(-1, 3),
+        key=st.sampled_from([1, 11, -1]),
         event=ticks,
         available=ticks,
         ingested=ticks,
@@ -56,10 +56,11 @@ version_lists = st.lists(
         recency=st.one_of(st.none(), st.floats(allow_nan=False, allow_infinity=False)),
         segment=st.one_of(st.none(), st.sampled_from(["", "New", 'a "quoted", one', "line\nbreak", "Ω"])),
     ),
-    max_size=25,
+    min_size=1,
+    max_size=40,
     unique_by=lambda version: (version.key, version.order),
 )
-spines = st.lists(st.tuples(st.one_of(st.none(), st.integers(-1, 4)), ticks), max_size=15)
+spines = st.lists(st.tuples(st.sampled_from([1, 11, -1, 1, 11, 111, None]), ticks), min_size=1, max_size=40)
 
 
 def write(conn, versions: list[Version]) -> None:
@@ -137,6 +138,44 @@ def spine_of(*rows: tuple[int | None, int]) -> pd.DataFrame:
             "at": pd.Series([at(t) for _, t in rows], dtype="datetime64[us, UTC]"),
         }
     )
+
+
+def test_the_ttl_is_inclusive_to_the_microsecond(warehouse):
+    write(warehouse, [version(event=0)])
+    joined = historical_features(warehouse, spine_of((1, TTL - 1), (1, TTL), (1, TTL + 1)), [VIEW])
+    assert joined["customer_rfm_status"].tolist() == ["present", "present", "outside ttl"]
+    assert joined["recency_days"].isna().tolist() == [False, False, True]
+
+
+def test_of_equal_event_times_the_latest_available_and_then_the_latest_written_counts(warehouse):
+    write(
+        warehouse,
+        [
+            version(event=1, available=2, seq=1, recency=1.0),
+            version(event=1, available=3, seq=2, recency=2.0),
+            version(event=1, available=3, seq=3, recency=3.0),
+            version(event=0, available=4, seq=4, recency=4.0),
+        ],
+    )
+    spine = spine_of((1, 1), (1, 2), (1, 3), (1, 9))
+    assert historical_features(warehouse, spine, ["customer_rfm:recency_days"])["recency_days"].tolist()[1:3] == [1, 3]
+    corrected = historical_features(warehouse, spine, ["customer_rfm:recency_days"], mode="as_corrected")
+    assert corrected["recency_days"].tolist() == [3, 3, 3, 3]
+
+
+def test_a_tombstone_and_a_null_hide_older_values(warehouse):
+    write(
+        warehouse,
+        [
+            version(key=1, event=0, recency=1.0),
+            version(key=1, event=1, available=1, is_tombstone=True, recency=None),
+            version(key=11, event=0, recency=1.0),
+            version(key=11, event=1, available=1, recency=None),
+        ],
+    )
+    joined = historical_features(warehouse, spine_of((1, 2), (11, 2)), [VIEW])
+    assert joined["customer_rfm_status"].tolist() == ["not found", "present"]
+    assert joined["recency_days"].isna().all()
 
 
 def test_the_frame_comes_back_with_its_index_its_columns_and_its_duplicates(warehouse):
