@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from datetime import UTC, datetime
 
 from airflow.sdk import get_current_context, task
 
 from orchestration.assets import FEATURES
 from orchestration.window import run_window, window_extra
-
-log = logging.getLogger(__name__)
 
 
 def build(view: str):
@@ -25,8 +22,7 @@ def build(view: str):
 
         window = run_window(get_current_context())
         with connect_warehouse(warehouse_dsn()) as conn:
-            receipt = build_view(conn, FEATURE_VIEWS[view], window, now=datetime.now(UTC))
-        log.info("%s", receipt)
+            build_view(conn, FEATURE_VIEWS[view], window, now=datetime.now(UTC))
 
     return build_one()
 
@@ -43,5 +39,5 @@ def publish_online() -> None:
     window = run_window(context)
     with connect_warehouse(warehouse_dsn()) as conn:
         for view in FEATURE_VIEWS.values():
-            log.info("%s", publish(conn, view, window=window, now=datetime.now(UTC)))
+            publish(conn, view, window=window, now=datetime.now(UTC))
     context["outlet_events"][FEATURES].extra = window_extra(window)
