@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +15,18 @@ from include.warehouse.connection import connect_warehouse
 from include.warehouse.migrations import migrate
 
 _numbers = itertools.count(1)
+_ROOT = Path(__file__).resolve().parents[1]
+
+# Airflow reads its settings when it is first imported, by whichever test comes first.
+os.environ.update(
+    AIRFLOW_HOME=tempfile.mkdtemp(prefix="airflow-home-"),
+    AIRFLOW__CORE__DAGS_FOLDER=str(_ROOT / "dags"),
+    AIRFLOW__CORE__PLUGINS_FOLDER=str(_ROOT / "plugins"),
+    AIRFLOW__CORE__LOAD_EXAMPLES="False",
+    AIRFLOW__CORE__UNIT_TEST_MODE="False",
+    AIRFLOW__DAG_PROCESSOR__DAG_VERSION_INFLATION_CHECK_LEVEL="error",
+    GX_ANALYTICS_ENABLED="false",
+)
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 from airflow.sdk import Connection
-from psycopg.conninfo import make_conninfo
 
 from include.sources.settings import SourceSettings
 
@@ -35,6 +34,8 @@ def source_settings(connection_id: str) -> SourceSettings:
 
 def warehouse_dsn() -> str:
     """The warehouse's connection string, from the connection `warehouse`."""
+    from psycopg.conninfo import make_conninfo
+
     connection = Connection.get("warehouse")
     return make_conninfo(
         host=connection.host,

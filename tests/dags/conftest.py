@@ -1,0 +1,67 @@
+"""A real Airflow in this process: its metadata database, the project's DAGs, and a sandbox shop to run them on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from tests.integration.sandbox_process import SandboxProcess, sandbox
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session")
+def metadata_database() -> None:
+    """Airflow's own tables, in the throw-away home."""
+    from airflow.utils.db import initdb
+
+    initdb()
+
+
+@pytest.fixture
+def dag_bag(metadata_database: None) -> Any:
+    """The DAG folder as the scheduler sees it, parsed anew: a test run leaves its parameters in the DAG object."""
+    from airflow.dag_processing.dagbag import DagBag
+
+    return DagBag(str(ROOT / "dags"))
+
+
+@pytest.fixture(scope="session")
+def shop() -> Iterator[SandboxProcess]:
+    """A small shop behind all four APIs."""
+    with sandbox(customers=120, seed=11) as process:
+        yield process
+
+
+@pytest.fixture
+def platform(shop: SandboxProcess, warehouse_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Connections and storage for tasks that run in this process; returns the warehouse's address."""
+    for name, connection in connections(shop, warehouse_dsn).items():
+        monkeypatch.setenv(f"AIRFLOW_CONN_{name}", json.dumps(connection))
+    monkeypatch.setenv("REGULARS_STORAGE", str(tmp_path / "storage"))
+    return warehouse_dsn
+
+
+def connections(shop: SandboxProcess, warehouse_dsn: str) -> dict[str, dict[str, Any]]:
+    """What a deployment would keep in Airflow's connections."""
+    url = urlsplit(warehouse_dsn)
+    api = {"conn_type": "http", "host": shop.base_url}
+    return {
+        "WAREHOUSE": {
+            "conn_type": "postgres",
+            "host": url.hostname,
+            "port": url.port,
+            "login": url.username,
+            "password": unquote(url.password or ""),
+            "schema": url.path.removeprefix("/"),
+        },
+        "SHOP_API": {**api, "login": shop.consumer_key, "password": shop.consumer_secret},
+        "EVENT_EXPORT": {**api, "password": shop.event_token},
+        "WEATHER_API": {**api, "extra": {"locations": [{"name": "London", "latitude": 51.5, "longitude": -0.12}]}},
+        "STOCK_API": {**api, "password": shop.stock_key, "extra": {"symbols": ["AMZN"], "currency": "USD"}},
+    }

@@ -1,0 +1,142 @@
+"""What every DAG of the project must be; each failure says what to change."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+EXPECTED = {"shop_to_features", "market_signals", "churn_model"}
+VERBS = ("extract", "validate", "upsert", "build", "publish", "train", "evaluate", "promote")
+MAY_IMPORT = {"airflow", "orchestration", "datetime"}
+HEAVY = {"pandas", "sklearn", "great_expectations", "pyarrow", "psycopg"}
+
+dag_files = pytest.mark.parametrize("path", sorted((ROOT / "dags").glob("*.py")), ids=lambda path: path.stem)
+each_dag = pytest.mark.parametrize("dag_id", sorted(EXPECTED))
+
+
+def test_the_folder_holds_exactly_the_dags_that_we_know(dag_bag):
+    assert not dag_bag.import_errors, "These files do not import; run `python dags/<file>.py` to see why."
+    found = set(dag_bag.dags)
+    assert found == EXPECTED, "A DAG came or went: add it to EXPECTED and to the README's table, or put it back."
+
+
+@each_dag
+def test_a_dag_says_what_it_is_for(dag_bag, dag_id):
+    dag = dag_bag.dags[dag_id]
+    assert dag.doc_md and len(dag.doc_md) > 200, (
+        f"{dag_id}: pass doc_md=__doc__ and say what it does and what to do when it fails."
+    )
+    assert "fails" in dag.doc_md, f"{dag_id}: its documentation must tell what to do when a task fails."
+    impacts = [tag for tag in dag.tags if tag.startswith("impact:")]
+    assert len(impacts) == 1, f"{dag_id}: give it one tag impact:high, impact:medium or impact:low."
+
+
+@each_dag
+def test_a_dag_covers_a_window_and_can_be_given_one(dag_bag, dag_id):
+    dag = dag_bag.dags[dag_id]
+    assert {"start", "end"} <= set(dag.params), f"{dag_id}: pass params=WINDOW_PARAMS."
+    timetable = getattr(dag.timetable, "timetable", dag.timetable)
+    assert type(timetable).__name__ == "CronDataIntervalTimetable", (
+        f"{dag_id}: schedule it by CronDataIntervalTimetable; @daily and cron strings give empty intervals."
+    )
+
+
+@each_dag
+def test_runs_of_a_dag_follow_one_another_and_do_not_catch_up_by_themselves(dag_bag, dag_id):
+    dag = dag_bag.dags[dag_id]
+    assert dag.max_active_runs == 1, f"{dag_id}: set max_active_runs=1; windows of one table are loaded in order."
+    assert dag.catchup is False, f"{dag_id}: set catchup=False; a range is loaded by a backfill or a ranged run."
+
+
+@each_dag
+def test_tasks_are_retried_by_the_kind_of_error(dag_bag, dag_id):
+    for task in dag_bag.dags[dag_id].tasks:
+        assert task.owner == "regulars", f"{dag_id}.{task.task_id}: pass default_args=DEFAULT_ARGUMENTS."
+        assert task.retries >= 1, f"{dag_id}.{task.task_id}: at least one retry; the API server may be restarting."
+        assert task.retry_policy is not None, f"{dag_id}.{task.task_id}: pass default_args=DEFAULT_ARGUMENTS."
+
+
+@each_dag
+def test_tasks_are_named_as_verbs_in_lower_snake_case(dag_bag, dag_id):
+    for task in dag_bag.dags[dag_id].tasks:
+        assert re.fullmatch(r"[a-z][a-z0-9_]*", task.task_id), f"{dag_id}.{task.task_id}: write it in lower snake case."
+        assert task.task_id.split("_")[0] in VERBS, f"{dag_id}.{task.task_id}: begin it with one of {', '.join(VERBS)}."
+
+
+@dag_files
+def test_a_dag_file_holds_no_logic(path):
+    tree = ast.parse(path.read_text())
+    imported = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imported.add((node.module or "").split(".")[0])
+    strange = imported - MAY_IMPORT
+    assert not strange, (
+        f"{path.name} imports {strange}: move that into include/ and call it from plugins/orchestration/."
+    )
+    assert not re.search(r"\bSELECT\b|\bINSERT\b", path.read_text()), f"{path.name}: SQL belongs into include/sql/."
+
+
+def test_parsing_the_dags_imports_no_heavy_library():
+    script = "import sys, runpy\n" + "".join(
+        f"runpy.run_path({str(path)!r})\n" for path in sorted((ROOT / "dags").glob("*.py"))
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", f"{script}print(*sys.modules, sep=chr(10))"],
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}", "AIRFLOW_HOME": "/tmp/airflow-parse"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    assert "airflow.sdk" in loaded
+    heavy = HEAVY & set(loaded)
+    assert not heavy, f"{heavy} imported while parsing: import inside the task's function."
+
+
+def test_the_dags_name_every_entity_and_feature_view_once(dag_bag):
+    from include.entities.registry import ENTITIES
+    from include.features.registry import FEATURE_VIEWS
+
+    tasks = [task_id for dag in dag_bag.dags.values() for task_id in dag.task_ids]
+    for step in ("extract", "validate", "upsert"):
+        named = sorted(task.removeprefix(f"{step}_") for task in tasks if task.startswith(f"{step}_"))
+        assert named == sorted(ENTITIES), (
+            f"{step}_*: every entity of include/entities/registry.py belongs into one DAG."
+        )
+    built = sorted(
+        t.removeprefix("build_") for t in dag_bag.dags["shop_to_features"].task_ids if t.startswith("build_")
+    )
+    assert built == sorted(FEATURE_VIEWS), "Add the feature view to FEATURE_VIEWS in dags/shop_to_features.py."
+
+
+def test_errors_that_a_retry_cannot_mend_exist_under_the_names_that_the_retry_policy_uses():
+    from importlib import import_module
+
+    from orchestration.retries import NEEDS_A_PERSON
+
+    for dotted in NEEDS_A_PERSON:
+        module, name = dotted.rsplit(".", 1)
+        assert issubclass(getattr(import_module(module), name), Exception), (
+            f"{dotted} in retries.py names no exception."
+        )
+
+
+@each_dag
+def test_two_parses_give_the_same_dag(dag_bag, dag_id):
+    from airflow.dag_processing.dagbag import DagBag
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    again = DagBag(str(ROOT / "dags")).dags[dag_id]
+    first, second = (DagSerialization.to_dict(dag) for dag in (dag_bag.dags[dag_id], again))
+    assert first == second, (
+        f"{dag_id}: something changes with every parse (now(), uuid4(), a set's order); make it constant."
+    )
