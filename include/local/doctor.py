@@ -147,7 +147,7 @@ def _binaries() -> Finding:
 
 def _right_to_run(places: Places) -> Finding:
     try:
-        runner = run_as(program=binaries_folder() / "postgres", folder=places.home)
+        runner = run_as(initdb=binaries_folder() / "initdb", folder=places.home)
     except LocalStackError as error:
         return Finding(about="right to run it", text="Postgres cannot be run here", is_broken=True, mend=str(error))
     user = f"user {runner.owner[0]}, because it refuses root" if runner.owner else f"this user ({os.geteuid()})"

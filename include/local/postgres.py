@@ -102,7 +102,7 @@ class PostgresServer:
             for _ in range(3):
                 if self._postmaster() is None:
                     binaries = binaries_folder()
-                    runner = run_as(program=binaries / "postgres", folder=self.data_dir)
+                    runner = run_as(initdb=binaries / "initdb", folder=self.data_dir)
                     self._make_cluster(binaries=binaries, runner=runner)
                     self._clear_leftovers(deadline=deadline)
                     self._launch(binaries=binaries, runner=runner, deadline=deadline)

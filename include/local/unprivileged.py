@@ -29,13 +29,14 @@ class RunAs:
             os.chown(path, *self.owner)
 
 
-def run_as(*, program: Path, folder: Path) -> RunAs:
-    """Decide how `program` can run on `folder` without being root, and try it.
+def run_as(*, initdb: Path, folder: Path) -> RunAs:
+    """Decide how Postgres can run on `folder` without being root, and try it.
 
     As an ordinary user: directly. As root: as the owner of `folder`, or of the first folder above it that is not
     root's, or as `nobody`. Where the folders above are closed to that user (a checkout in /root, say), it gets the
     one capability to pass them; no permission of anybody's folder is changed.
 
+    :param initdb: it looks for its neighbours in a way that tells whether the others will work, too.
     :param folder: exists.
     :raises LocalStackError: no way works here; the text says what to install.
     """
@@ -49,23 +50,25 @@ def run_as(*, program: Path, folder: Path) -> RunAs:
     setpriv = shutil.which("setpriv")
     if setpriv is None:
         raise LocalStackError(
-            f"{program.name} refuses to run as root and the command `setpriv` is missing, which would drop the "
+            "Postgres refuses to run as root and the command `setpriv` is missing, which would drop the "
             "rights. Install the package util-linux, or run make as an ordinary user."
         )
     uid, gid = _unprivileged_owner(folder)
     drop = (setpriv, f"--reuid={uid}", f"--regid={gid}", "--clear-groups", "--no-new-privs")
-    passing = ("--inh-caps=+dac_override", "--ambient-caps=+dac_override")
+    # Without the security bit, access(2) would ignore the capability, and initdb asks access(2) about its neighbours.
+    passing = ("--securebits=+no_setuid_fixup", "--inh-caps=+dac_override", "--ambient-caps=+dac_override")
     answer = ""
     for prefix in ((*drop, "--"), (*drop, *passing, "--")):
-        check = [*prefix, "sh", "-c", '"$1" --version && test -x "$2"', "sh", str(program), str(folder)]
+        script = '"$1" --show --pgdata="$2" > /dev/null && cd "$2"'
+        check = [*prefix, "sh", "-c", script, "sh", str(initdb), str(folder)]
         tried = subprocess.run(check, capture_output=True, text=True, cwd="/", timeout=30)  # noqa: S603
         if tried.returncode == 0:
             return RunAs(prefix=prefix, owner=(uid, gid))
         answer = tried.stderr.strip()
     raise LocalStackError(
-        f"{program} cannot run here as user {uid}: {answer or 'permission denied'}. It refuses to run as root, and "
-        f"that user cannot pass the folders above {folder}. Move the checkout to a folder that others may enter, "
-        "or run make as an ordinary user."
+        f"Postgres cannot run here as user {uid} ({answer or 'permission denied'}). It refuses to run as root, and "
+        f"that user cannot pass the folders above {folder} or {initdb}. Move the checkout to a folder that others "
+        "may enter, or run make as an ordinary user."
     )
 
 

