@@ -42,7 +42,6 @@ CUSTOMERS = Entity(
     },
     rules=(Rule("customer_id_positive", lambda t: pc.greater(t["customer_id"], 0), "customer_id must be positive"),),
     expectations=(
-        Expectation("ExpectTableRowCountToBeBetween", {"min_value": 1}, "warning"),
         Expectation("ExpectColumnValuesToNotBeNull", {"column": "customer_id"}),
         Expectation("ExpectColumnValuesToNotBeNull", {"column": "registered_at", "mostly": 0.95}, "warning"),
         Expectation("ExpectColumnValuesToMatchRegex", {"column": "email", "regex": "@", "mostly": 0.95}, "warning"),

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from include.entities.entity import Entity, Expectation
+import pyarrow.compute as pc
+
+from include.entities.entity import Entity, Expectation, Rule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +39,15 @@ EVENTS = Entity(
     key=("event_id",),
     event_time="occurred_at",
     look_back=timedelta(hours=1),
+    rules=(
+        Rule(
+            "event_id_length",
+            lambda t: pc.and_(
+                pc.greater(pc.binary_length(t["event_id"]), 0), pc.less_equal(pc.binary_length(t["event_id"]), 255)
+            ),
+            "messageId must have 1 to 255 bytes",
+        ),
+    ),
     expectations=(
         Expectation("ExpectColumnValuesToNotBeNull", {"column": "event_id"}),
         Expectation("ExpectColumnValuesToNotBeNull", {"column": "occurred_at"}),

@@ -9,3 +9,11 @@ class QualityFailed(RuntimeError):
 
 class LandingDamaged(RuntimeError):
     """A landed file is missing or is not what was written."""
+
+
+class LandingNotWritable(OSError):
+    """The folder of landing is full, read-only or not a folder. No batch appeared."""
+
+
+class NotValidated(RuntimeError):
+    """A batch was to be loaded that has not passed validation. Nothing was loaded."""

@@ -16,21 +16,27 @@ async def extract(source: Source, window: Window, *, landing: Landing, now: date
 
     :returns: a receipt whose `batch` names the landed batch; rows are counted, not yet judged.
     :raises SourceError: a page could not be had; no batch appears.
+    :raises LandingNotWritable: landing is full or read-only; no batch appears.
     """
     started = time.monotonic()
     batch = landing.open_batch(source=source.name, entity=source.entity.name, window=window, now=now)
     rows = pages = 0
-    async for page in source.pages(window):
-        count = len(source.split(page.body, window))
-        batch.write(page, rows=count)
-        rows, pages = rows + count, pages + 1
+    try:
+        async for page in source.pages(window):
+            count = len(source.split(page.body, window))
+            batch.write(page, rows=count)
+            rows, pages = rows + count, pages + 1
+        name = batch.close()
+    except BaseException:
+        batch.discard()
+        raise
     return Receipt(
         step="extract",
         entity=source.entity.name,
         window=window,
         received=rows,
         passed=rows,
-        batch=batch.close(),
+        batch=name,
         details={"pages": pages},
         seconds=time.monotonic() - started,
     )

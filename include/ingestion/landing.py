@@ -9,7 +9,10 @@ from __future__ import annotations
 import gzip
 import hashlib
 import secrets
+import shutil
+import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +21,7 @@ from typing import Any
 import msgspec
 
 from include.entities.window import Window
-from include.ingestion.errors import LandingDamaged
+from include.ingestion.errors import LandingDamaged, LandingNotWritable
 from include.sources.source import Page
 
 
@@ -58,12 +61,13 @@ class Landing:
     def open_batch(self, *, source: str, entity: str, window: Window, now: datetime) -> BatchWriter:
         """Begin a batch.
 
-        :raises OSError: the folder cannot be written.
+        :raises LandingNotWritable: the folder cannot be written.
         """
         parent = self.root / source / entity / window.folder
         name = f"{now:%Y%m%dT%H%M%S%fZ}-{secrets.token_hex(3)}"
         partial = parent / f".partial-{name}"
-        partial.mkdir(parents=True)
+        with writable(partial):
+            partial.mkdir(parents=True)
         return BatchWriter(self, partial, parent / name, source=source, entity=entity, window=window, began_at=now)
 
     def folder(self, batch: str) -> Path:
@@ -75,7 +79,7 @@ class Landing:
         path = self.folder(batch) / "manifest.json"
         try:
             return msgspec.json.decode(path.read_bytes(), type=Manifest)
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, ValueError) as error:
             raise LandingDamaged(
                 f"The batch {batch} has no readable manifest ({error}). Clear the extract task to fetch it again."
             ) from error
@@ -88,7 +92,7 @@ class Landing:
         for landed in self.manifest(batch).pages:
             try:
                 body = gzip.decompress((self.folder(batch) / landed.file).read_bytes())
-            except (OSError, EOFError) as error:
+            except (OSError, EOFError, zlib.error) as error:
                 raise LandingDamaged(
                     f"{batch}/{landed.file} cannot be read ({error}). Clear the extract task to fetch it again."
                 ) from error
@@ -103,7 +107,7 @@ class Landing:
 
 
 class BatchWriter:
-    """Takes pages; `close` makes the batch appear."""
+    """Takes pages; `close` makes the batch appear, `discard` leaves nothing of it."""
 
     def __init__(
         self,
@@ -125,10 +129,11 @@ class BatchWriter:
     def write(self, page: Page, *, rows: int) -> None:
         """Keep one page.
 
-        :raises OSError: the disk is full or not writable; the batch never appears.
+        :raises LandingNotWritable: the disk is full or not writable; the batch never appears.
         """
         file = f"page-{len(self._pages) + 1:05d}.gz"
-        (self._partial / file).write_bytes(gzip.compress(page.body, compresslevel=1, mtime=0))
+        with writable(self._partial / file):
+            (self._partial / file).write_bytes(gzip.compress(page.body, compresslevel=1, mtime=0))
         self._pages.append(
             LandedPage(
                 file=file,
@@ -141,8 +146,31 @@ class BatchWriter:
         )
 
     def close(self) -> str:
-        """Write the manifest, let the batch appear and return its name, relative to the landing's root."""
+        """Write the manifest, let the batch appear and return its name, relative to the landing's root.
+
+        :raises LandingNotWritable: the disk is full or not writable; the batch never appears.
+        """
         manifest = Manifest(*self._about, pages=tuple(self._pages))
-        (self._partial / "manifest.json").write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
-        self._partial.rename(self._final)
+        with writable(self._final):
+            (self._partial / "manifest.json").write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
+            self._partial.rename(self._final)
         return self._final.relative_to(self._landing.root).as_posix()
+
+    def discard(self) -> None:
+        """Remove what was written."""
+        shutil.rmtree(self._partial, ignore_errors=True)
+
+
+@contextmanager
+def writable(path: Path) -> Iterator[None]:
+    """Around writing `path`, a file or folder of landing.
+
+    :raises LandingNotWritable: the disk is full or read-only.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise LandingNotWritable(
+            f"{path} cannot be written ({error.strerror or error}). Nothing was loaded. "
+            "Make room, or point REGULARS_STORAGE at a folder that can be written to, then clear this task."
+        ) from error

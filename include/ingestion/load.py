@@ -20,10 +20,11 @@ def load(
     """Merge what validation let through, in one transaction.
 
     :returns: the receipts of the whole window, already stored: what was landed = what was merged + quarantined.
+    :raises NotValidated: the batch has not passed validation.
     """
     entity = source.entity
     folder = landing.folder(batch)
-    rejected = read_verdict(folder).rejected
+    rejected = read_verdict(folder, batch=batch).rejected
     child = entity.child
     return upsert_rows(
         conn,

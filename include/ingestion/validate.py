@@ -15,8 +15,9 @@ from psycopg import Connection
 
 from include.entities.entity import DIGEST, Entity
 from include.entities.window import Window
+from include.ingestion.errors import NotValidated
 from include.ingestion.judge import judge_page
-from include.ingestion.landing import Landing
+from include.ingestion.landing import Landing, writable
 from include.ingestion.quality import check_expectations, keep_results, refuse_critical
 from include.ingestion.quarantine import quarantine_rows
 from include.sources.source import Rejection, Source
@@ -37,13 +38,17 @@ def validate(
     Rejected rows, results and receipts are written in one transaction, also when an expectation fails.
 
     :returns: the receipts, already stored: the entity's, then its child's.
+    :raises ReceiptDoesNotClose: more or fewer rows came out than were landed.
     :raises LandingDamaged: the batch is not what was landed.
+    :raises LandingNotWritable: the validated rows cannot be written beside it.
     :raises QualityFailed: a critical expectation does not hold; the upsert must not run.
     """
     started = time.monotonic()
     entity = source.entity
     entities = [entity] if entity.child is None else [entity, entity.child]
     folder = landing.folder(batch)
+    landed = landing.manifest(batch).rows
+    _verdict(folder).unlink(missing_ok=True)
     rejections = _write_rows(source, window, batch=batch, landing=landing)
     rejected = {each.name: sum(r.entity == each.name for _, r in rejections) for each in entities}
     results, receipts = [], []
@@ -55,7 +60,7 @@ def validate(
                 step="validate",
                 entity=each.name,
                 window=window,
-                received=rows.num_rows + rejected[each.name],
+                received=landed if each is entity else rows.num_rows + rejected[each.name],
                 passed=rows.num_rows,
                 quarantined=rejected[each.name],
                 batch=batch,
@@ -68,18 +73,32 @@ def validate(
         for receipt in receipts:
             write_receipt(conn, receipt, now=now)
     refuse_critical(results, window=window)
-    (folder / "verdict.json").write_bytes(msgspec.json.encode(Verdict(rejected)))
+    _verdict(folder).write_bytes(msgspec.json.encode(Verdict(rejected)))
     return receipts
 
 
 def read_rows(folder: Path, entity: Entity) -> pa.Table:
     """The validated rows of an entity in a batch's folder."""
-    return parquet.read_table(folder / f"{entity.name}.parquet")
+    with parquet.ParquetFile(folder / f"{entity.name}.parquet") as file:
+        return file.read()
 
 
-def read_verdict(folder: Path) -> Verdict:
-    """:raises FileNotFoundError: the batch has not passed validation."""
-    return msgspec.json.decode((folder / "verdict.json").read_bytes(), type=Verdict)
+def read_verdict(folder: Path, *, batch: str) -> Verdict:
+    """What validation said of a batch.
+
+    :raises NotValidated: it has not passed validation.
+    """
+    try:
+        return msgspec.json.decode(_verdict(folder).read_bytes(), type=Verdict)
+    except FileNotFoundError as error:
+        raise NotValidated(
+            f"The batch {batch} has not passed validation, so nothing was loaded. Clear the validate task; its log "
+            "says what does not hold."
+        ) from error
+
+
+def _verdict(folder: Path) -> Path:
+    return folder / "verdict.json"
 
 
 def _write_rows(source: Source, window: Window, *, batch: str, landing: Landing) -> list[tuple[str, Rejection]]:
@@ -104,6 +123,7 @@ def _write_rows(source: Source, window: Window, *, batch: str, landing: Landing)
 def _parquet(path: Path, schema: pa.Schema) -> Iterator[parquet.ParquetWriter]:
     """A Parquet file that appears once it is complete."""
     partial = path.with_suffix(".partial")
-    with parquet.ParquetWriter(partial, schema, compression="zstd") as writer:
-        yield writer
-    partial.rename(path)
+    with writable(path):
+        with parquet.ParquetWriter(partial, schema, compression="zstd") as writer:
+            yield writer
+        partial.rename(path)

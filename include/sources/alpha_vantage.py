@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import date
+from datetime import UTC, date, datetime, time
 from typing import Any
 from urllib.parse import urlencode
 
@@ -11,9 +11,9 @@ import msgspec
 
 from include.entities.stock_prices_daily import STOCK_PRICES_DAILY, PriceDay
 from include.entities.window import Window
-from include.sources.errors import ContractBroken, SourceUnreachable
+from include.sources.errors import ContractBroken, CredentialsRejected, SourceUnreachable
 from include.sources.http import DEFAULT_LIMITS, Answer, HttpClient, HttpLimits
-from include.sources.parsing import RowRejected, money, parse_rows
+from include.sources.parsing import RowRejected, decode, money, parse_rows
 from include.sources.settings import SourceSettings
 from include.sources.source import Page, Parsed
 
@@ -21,7 +21,7 @@ PATH = "/query"
 
 
 class _Series(msgspec.Struct):
-    days: dict[str, dict[str, Any]] = msgspec.field(name="Time Series (Daily)", default_factory=dict)
+    days: dict[str, Any] | None = msgspec.field(name="Time Series (Daily)", default=None)
     error: str | None = msgspec.field(name="Error Message", default=None)
     note: str | None = msgspec.field(name="Note", default=None)
     information: str | None = msgspec.field(name="Information", default=None)
@@ -54,11 +54,18 @@ class AlphaVantage:
         """One page per symbol: the last 100 days if they reach back far enough, else the whole series.
 
         :raises SourceUnreachable: the key's limit is used up.
-        :raises ContractBroken: a symbol or key that the service does not know.
+        :raises CredentialsRejected: the service does not know our key.
+        :raises ContractBroken: the service does not know a symbol, or the connection names none.
         """
         reach = window.widened(back=self.entity.look_back)
+        symbols = self._settings.extra.get("symbols")
+        if not symbols:
+            raise ContractBroken(
+                f"The connection `{self.name}` names no `symbols` in its extra, so there is nothing to ask for. "
+                'Nothing was loaded. Write for example {"symbols": ["AMZN"], "currency": "USD"} there.'
+            )
         async with HttpClient(self._settings, window=window, limits=self._limits) as http:
-            for symbol in self._settings.extra.get("symbols", []):
+            for symbol in symbols:
                 page, days = await self._page(http, symbol, "compact", window)
                 if not days or min(days) > reach.start.date().isoformat():
                     page, _ = await self._page(http, symbol, "full", window)
@@ -69,15 +76,25 @@ class AlphaVantage:
         key = {"apikey": self._settings.password or ""}
         answer: Answer = await http.get(PATH, params={**params, **key}, check=self._series.decode)
         series = self._series.decode(answer.body)
+        if series.error is not None and "apikey" in series.error:
+            raise CredentialsRejected(
+                f"GET {PATH} answered that our API key is missing or not valid (window {window}). Nothing was loaded. "
+                f"Correct the password of the connection `{self.name}`."
+            )
         if series.error is not None:
             raise ContractBroken(
-                f"Alpha Vantage does not know the symbol {symbol!r} or our key (window {window}). Nothing was loaded. "
-                f"Correct `symbols` or the password of the connection `{self.name}`."
+                f"Alpha Vantage does not know the symbol {symbol!r} (window {window}). Nothing was loaded. "
+                f"Correct `symbols` in the extra of the connection `{self.name}`."
             )
         if limit := series.note or series.information:
             raise SourceUnreachable(
                 f"Alpha Vantage refuses {symbol!r} for now (window {window}): {_without_key(limit, self._settings)} "
                 "Nothing was loaded; clear this task when the limit is over."
+            )
+        if series.days is None:
+            raise ContractBroken(
+                f"Alpha Vantage's answer for {symbol!r} holds no daily series (window {window}). Nothing was loaded. "
+                f"Check that the connection `{self.name}` names the right address."
             )
         context = {"symbol": symbol, "currency": self._settings.extra.get("currency", "USD")}
         page = Page(
@@ -89,14 +106,16 @@ class AlphaVantage:
         return page, series.days
 
     def split(self, body: bytes, window: Window) -> list[bytes]:
-        """One JSON object per trading day of the window and the look-back before it."""
+        """One JSON object per trading day of the window and the look-back before it.
+
+        :raises ValueError: the body is no JSON object.
+        """
         reach = window.widened(back=self.entity.look_back)
-        first, end = reach.start.isoformat(), reach.end.isoformat()
-        days = self._series.decode(body).days
+        days = decode(body, self._series).days or {}
         return [
-            msgspec.json.encode({"day": day, **numbers})
+            msgspec.json.encode({**(numbers if isinstance(numbers, dict) else {"numbers": numbers}), "day": day})
             for day, numbers in sorted(days.items())
-            if first <= f"{day}T00:00:00+00:00" < end
+            if _may_begin_in(reach, day)
         ]
 
     def split_lines(self, row: bytes) -> list[bytes]:
@@ -113,6 +132,14 @@ class AlphaVantage:
             row_decoder=self._row_decoder,
             to_record=lambda wire: _to_price_day(wire, page),
         )
+
+
+def _may_begin_in(window: Window, day: str) -> bool:
+    """Whether the day's midnight lies in the window; what is no date is taken along, to be rejected by name."""
+    try:
+        return window.start <= datetime.combine(date.fromisoformat(day), time.min, UTC) < window.end
+    except ValueError:
+        return True
 
 
 def _to_price_day(wire: WireDay, page: Page) -> PriceDay:

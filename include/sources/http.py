@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any
 
 import aiohttp
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, stop_after_delay
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, stop_before_delay
 from tenacity.wait import wait_exponential_jitter
 
 from include.entities.window import Window
@@ -33,7 +33,8 @@ class HttpLimits:
     :param attempts: tries per request, the first included.
     :param request_seconds: time-out of one try.
     :param patience_seconds: no further try is begun this long after the first.
-    :param first_wait_seconds: wait before the second try; doubles, with jitter.
+    :param first_wait_seconds: wait before the second try; doubles, with jitter. A server that asks for more gets it,
+        unless that would be past the end of patience: then the request fails at once.
     """
 
     concurrency: int = 8
@@ -106,7 +107,7 @@ class HttpClient:
         started = time.monotonic()
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(_Transient),
-            stop=stop_after_attempt(self._limits.attempts) | stop_after_delay(self._limits.patience_seconds),
+            stop=stop_after_attempt(self._limits.attempts) | stop_before_delay(self._limits.patience_seconds),
             wait=self._wait,
             before_sleep=self._say_retry(path),
             reraise=True,
@@ -117,11 +118,13 @@ class HttpClient:
                     async with self._gate:
                         return await self._try(path, params=params, headers=headers, check=check)
         except _Transient as error:
-            kind = ContractBroken if isinstance(error.__cause__, ValueError) else SourceUnreachable
+            is_answer_unfit = isinstance(error.__cause__, ValueError | RecursionError)
+            kind = ContractBroken if is_answer_unfit else SourceUnreachable
+            tries = retrying.statistics["attempt_number"]
             raise kind(
-                f"GET {path} {error}, {self._limits.attempts} tries in {time.monotonic() - started:.0f} s "
-                f"(window {self._window}). Nothing was loaded. Check the connection `{self._settings.name}`, "
-                "then clear this task."
+                f"GET {path} {error} ({tries} {'try' if tries == 1 else 'tries'} in "
+                f"{time.monotonic() - started:.0f} s, window {self._window}). Nothing was loaded. "
+                f"Check the connection `{self._settings.name}`, then clear this task."
             ) from error
         raise AssertionError("tenacity ends with a value or an exception")
 
@@ -144,14 +147,16 @@ class HttpClient:
         if check is not None:
             try:
                 check(body)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise _Transient(f"answered a body that cannot be read ({error})") from error
         return Answer(body=body, headers=response.headers, received_at=datetime.now(UTC))
 
     def _judge(self, path: str, response: aiohttp.ClientResponse) -> None:
         status = response.status
         if status == 429 or status >= 500:
-            raise _Transient(f"answered {status}", after=_retry_after(response.headers.get("Retry-After")))
+            after = _retry_after(response.headers.get("Retry-After"))
+            asking = "" if after is None else f" and asked us to wait {after:.0f} s"
+            raise _Transient(f"answered {status}{asking}", after=after)
         if status in (401, 403):
             raise CredentialsRejected(
                 f"GET {path} answered {status}: the source does not accept our credentials (window {self._window}). "
@@ -166,7 +171,8 @@ class HttpClient:
     def _wait(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
         asked = error.after if isinstance(error, _Transient) and error.after is not None else 0.0
-        return max(asked, wait_exponential_jitter(initial=self._limits.first_wait_seconds, max=30)(state))
+        first = self._limits.first_wait_seconds
+        return max(asked, wait_exponential_jitter(initial=first, max=30, jitter=first)(state))
 
     def _say_retry(self, path: str) -> Callable[[RetryCallState], None]:
         def say(state: RetryCallState) -> None:

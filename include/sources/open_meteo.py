@@ -14,7 +14,7 @@ from include.entities.weather_daily import WEATHER_DAILY, WeatherDay
 from include.entities.window import Window
 from include.sources.errors import ContractBroken
 from include.sources.http import DEFAULT_LIMITS, HttpClient, HttpLimits
-from include.sources.parsing import parse_rows
+from include.sources.parsing import decode, parse_rows
 from include.sources.settings import SourceSettings
 from include.sources.source import Page, Parsed
 
@@ -57,11 +57,18 @@ class OpenMeteo:
     async def pages(self, window: Window) -> AsyncIterator[Page]:
         """One page per place, for the days that begin in the window and the look-back before it.
 
-        :raises SourceError: a place's page could not be had.
+        :raises SourceError: a place's page could not be had, or the connection names no places.
         """
+        places = self._settings.extra.get("locations")
+        if not places:
+            raise ContractBroken(
+                f"The connection `{self.name}` names no `locations` in its extra, so there is nothing to ask for. "
+                'Nothing was loaded. Write for example {"locations": [{"name": "London", "latitude": 51.5, '
+                '"longitude": -0.12}]} there.'
+            )
         days = _days(window.widened(back=self.entity.look_back))
         async with HttpClient(self._settings, window=window, limits=self._limits) as http:
-            asked = [self._page(http, place, days) for place in self._settings.extra.get("locations", [])]
+            asked = [self._page(http, place, days) for place in places]
             for page in await asyncio.gather(*asked):
                 yield page
 
@@ -86,8 +93,9 @@ class OpenMeteo:
         """One JSON object per day.
 
         :raises ContractBroken: other units than asked for, or arrays of different lengths.
+        :raises ValueError: the body is no JSON object of the archive's form.
         """
-        archive = self._archive.decode(body)
+        archive = decode(body, self._archive)
         for name, unit in UNITS.items():
             if archive.daily_units.get(name) != unit:
                 raise ContractBroken(

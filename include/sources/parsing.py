@@ -13,7 +13,10 @@ import msgspec
 from include.sources.source import Parsed, Rejection
 
 Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+DEEPEST = 100
+"""How many lists and objects may be nested in a row; encoders and Postgres have limits of their own far above."""
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+_ANYTHING = msgspec.json.Decoder()
 _MONEY_STEP = Decimal("0.0001")
 _MONEY_LIMIT = Decimal(10) ** 14
 
@@ -24,6 +27,17 @@ class RowRejected(ValueError):
     def __init__(self, rule_id: str, reason: str) -> None:
         super().__init__(reason)
         self.rule_id = rule_id
+
+
+def decode(raw: bytes, decoder: msgspec.json.Decoder) -> Any:
+    """What the JSON text says.
+
+    :raises ValueError: it is not JSON, not of the decoder's type, or nested too deeply.
+    """
+    try:
+        return decoder.decode(raw)
+    except RecursionError:
+        raise ValueError("JSON is nested too deeply") from None
 
 
 def money(text: str | Decimal) -> Decimal:
@@ -43,17 +57,41 @@ def money(text: str | Decimal) -> Decimal:
 
 
 def rounded_money(amount: Decimal) -> Decimal:
-    """A derived amount, such as a price per unit, rounded to 4 decimals."""
-    if not amount.is_finite() or abs(amount) >= _MONEY_LIMIT:
-        raise RowRejected("money", f"{str(amount)[:40]!r} is not an amount")
-    return amount.quantize(_MONEY_STEP)
+    """A derived amount, such as a price per unit, rounded to 4 decimals.
+
+    :raises RowRejected: it is not finite, or has more than 14 digits before the point.
+    """
+    if amount.is_finite() and abs(amount) < _MONEY_LIMIT:
+        rounded = amount.quantize(_MONEY_STEP)
+        if abs(rounded) < _MONEY_LIMIT:
+            return rounded
+    raise RowRejected("money", f"{str(amount)[:40]!r} is not an amount with at most 14 digits before the point")
+
+
+def id_of(value: Any, name: str) -> int | None:
+    """An id that the source writes as text or number; none for null and the empty text.
+
+    :raises RowRejected: it is no whole number from 0 to 2**63 - 1.
+    """
+    if value is None or value == "":
+        return None
+    text = str(value) if isinstance(value, str | int) else ""
+    if not (text.isascii() and text.isdigit() and len(text) <= 19 and int(text) < 2**63):
+        raise RowRejected("id", f"{name} {repr(value)[:40]} is not an id")
+    return int(text)
 
 
 def utc(value: datetime | None) -> datetime | None:
-    """A wire time as an instant: WooCommerce's `*_gmt` fields are UTC without saying so."""
+    """A wire time as an instant: WooCommerce's `*_gmt` fields are UTC without saying so.
+
+    :raises RowRejected: in UTC it lies before the year 1 or after 9999.
+    """
     if value is None:
         return None
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    try:
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    except OverflowError:
+        raise RowRejected("time", f"{value.isoformat()} lies outside of the years 1 to 9999 in UTC") from None
 
 
 def required_utc(value: datetime | None, name: str) -> datetime:
@@ -72,14 +110,30 @@ def has_nul(raw: bytes) -> bool:
 def decode_row(raw: bytes, decoder: msgspec.json.Decoder) -> Any:
     """One typed row.
 
-    :raises RowRejected: broken JSON, a missing or retyped field, or a NUL character.
+    :raises RowRejected: broken JSON, a missing or retyped field, nesting beyond `DEEPEST`, or a NUL character in a
+        field that is used.
     """
-    if has_nul(raw):
-        raise RowRejected("nul_character", "a text holds a NUL character, which cannot be stored")
     try:
-        return decoder.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        row = decode(raw, decoder)
+        if raw.count(b"[") + raw.count(b"{") > DEEPEST and _depth(decode(raw, _ANYTHING)) > DEEPEST:
+            raise RowRejected("shape", f"lists and objects are nested more than {DEEPEST} deep")
+    except RowRejected:
+        raise
+    except ValueError as error:
         raise RowRejected("shape", str(error)) from error
+    if has_nul(raw) and has_nul(msgspec.json.encode(row)):
+        raise RowRejected("nul_character", "a text holds a NUL character, which cannot be stored")
+    return row
+
+
+def _depth(value: Any) -> int:
+    deepest, ahead = 0, [(value, 1)]
+    while ahead:
+        here, depth = ahead.pop()
+        deepest = max(deepest, depth)
+        inside = here.values() if isinstance(here, dict) else here if isinstance(here, list) else ()
+        ahead.extend((part, depth + 1) for part in inside if isinstance(part, dict | list))
+    return deepest
 
 
 def parse_rows(
@@ -123,11 +177,11 @@ def _decode_page(body: bytes, decoder: msgspec.json.Decoder | None) -> Sequence[
     if decoder is None or has_nul(body):
         return None
     try:
-        return decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        return decode(body, decoder)
+    except ValueError:
         return None
 
 
-def text_of(meta_data: Sequence[Mapping[str, Any]], key: str) -> Any:
+def value_of(meta_data: Sequence[Mapping[str, Any]], key: str) -> Any:
     """The value that a WooCommerce `meta_data` list holds under `key`, or None."""
     return next((item.get("value") for item in meta_data if item.get("key") == key), None)

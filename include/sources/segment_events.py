@@ -1,6 +1,9 @@
 """Web events in the Segment e-commerce vocabulary, from an export that speaks newline-delimited JSON.
 
 A cursor's pages follow one another, so a long window is cut into slices of time that are read side by side.
+The export does not say how many events there are. What would end or repeat a slice unseen is therefore refused and
+asked for again: an answer that is no list of events, and a page of which every row was there before or lies outside
+of the slice.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import msgspec
 from include.entities.events import EVENTS, Event
 from include.entities.window import Window
 from include.sources.http import DEFAULT_LIMITS, HttpClient, HttpLimits
-from include.sources.parsing import RowRejected, parse_rows, required_utc
+from include.sources.parsing import decode, id_of, parse_rows, required_utc
 from include.sources.settings import SourceSettings
 from include.sources.side_by_side import side_by_side
 from include.sources.source import Page, Parsed
@@ -39,20 +42,31 @@ class WireEvent(msgspec.Struct, rename="camel"):
     context: dict[str, Any] = {}
 
 
-_PERSONAL = frozenset({"ip", "traits", "email", "userAgent"})
+class _Mark(msgspec.Struct, rename="camel"):
+    message_id: str
+    received_at: datetime
+
+
+_MARK = msgspec.json.Decoder(_Mark)
+_PERSONAL = frozenset(
+    {"ip", "traits", "email", "phone", "userAgent", "firstName", "first_name", "lastName", "last_name"}
+)
 
 
 def to_event(wire: WireEvent) -> Event:
-    """An event from its wire form. Personal data in the context is left behind."""
-    context = {name: value for name, value in wire.context.items() if name not in _PERSONAL}
+    """An event from its wire form. Personal data is left behind."""
+    properties, context = (
+        {name: value for name, value in values.items() if name not in _PERSONAL}
+        for values in (wire.properties, wire.context)
+    )
     return Event(
         event_id=wire.message_id,
         event_name=wire.event,
-        customer_id=_number(wire.user_id, "userId"),
+        customer_id=id_of(wire.user_id, "userId"),
         anonymous_id=wire.anonymous_id,
-        product_id=_number(wire.properties.get("product_id"), "product_id"),
-        order_id=_number(wire.properties.get("order_id"), "order_id"),
-        properties={**wire.properties, "context": context},
+        product_id=id_of(wire.properties.get("product_id"), "product_id"),
+        order_id=id_of(wire.properties.get("order_id"), "order_id"),
+        properties={**properties, "context": context},
         occurred_at=required_utc(wire.timestamp, "timestamp"),
         source_updated_at=required_utc(wire.received_at, "receivedAt"),
     )
@@ -83,15 +97,17 @@ class SegmentEvents:
         params = {"start": part.start.isoformat(), "end": part.end.isoformat(), "limit": str(PER_PAGE)}
         headers = {"Authorization": f"Bearer {self._settings.password}"}
         cursor: str | None = ""
+        freshness = _Freshness(part)
         while cursor is not None:
             asked = {**params, "cursor": cursor} if cursor else params
-            answer = await http.get(PATH, params=asked, headers=headers)
+            answer = await http.get(PATH, params=asked, headers=headers, check=freshness.check)
+            freshness.remember(answer.body)
             yield Page(body=answer.body, request=f"{PATH}?{urlencode(asked)}", received_at=answer.received_at)
             cursor = answer.headers.get("X-Next-Cursor")
 
     def split(self, body: bytes, window: Window) -> list[bytes]:
         """The raw lines of a page."""
-        return [line for line in body.split(b"\n") if line.strip()]
+        return _lines(body)
 
     def split_lines(self, row: bytes) -> list[bytes]:
         """Events have no lines."""
@@ -109,18 +125,50 @@ class SegmentEvents:
         )
 
 
+class _Freshness:
+    """Tells a slice's next page from one that was there before, or that belongs to another slice."""
+
+    def __init__(self, part: Window) -> None:
+        self._part = part
+        self._previous: frozenset[str] = frozenset()
+
+    def check(self, body: bytes) -> None:
+        """:raises ValueError: the body is no list of events, or holds none that is new and of this slice."""
+        lines = _lines(body)
+        if lines and not any(line.lstrip().startswith(b"{") for line in lines):
+            raise ValueError("it is not newline-delimited JSON")
+        if lines and not any(map(self._may_be_new, lines)):
+            raise ValueError("none of its rows is an event that was asked for and had not come before")
+
+    def remember(self, body: bytes) -> None:
+        """Take this page for the one before the next."""
+        marks = (_mark(line) for line in _lines(body))
+        self._previous = frozenset(mark.message_id for mark in marks if mark is not None)
+
+    def _may_be_new(self, line: bytes) -> bool:
+        mark = _mark(line)
+        if mark is None:  # a row to be rejected, unless it has nothing of an event
+            return b'"receivedAt"' in line or b'"messageId"' in line
+        is_inside = self._part.start <= mark.received_at < self._part.end
+        return is_inside and mark.message_id not in self._previous
+
+
+def _mark(line: bytes) -> _Mark | None:
+    try:
+        mark: _Mark = decode(line, _MARK)
+        mark.received_at = required_utc(mark.received_at, "receivedAt")
+    except ValueError:
+        return None
+    return mark
+
+
+def _lines(body: bytes) -> list[bytes]:
+    return [line for line in body.split(b"\n") if line.strip()]
+
+
 def _slices(window: Window) -> list[Window]:
     length = max((window.end - window.start) / SLICES, SHORTEST_SLICE)
     starts = [window.start]
     while starts[-1] + length < window.end:
         starts.append(starts[-1] + length)
     return [Window(start, end) for start, end in zip(starts, [*starts[1:], window.end], strict=True)]
-
-
-def _number(value: Any, name: str) -> int | None:
-    if value is None or value == "":
-        return None
-    text = str(value)
-    if not text.isascii() or not text.isdigit() or int(text) >= 2**63:
-        raise RowRejected("id", f"{name} {text[:40]!r} is not an id")
-    return int(text)

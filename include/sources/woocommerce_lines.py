@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from include.sources.parsing import Id, RowRejected, decode_row
+from include.sources.parsing import Id, RowRejected, decode, decode_row
 
 Quantity = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31)]
 
@@ -66,8 +66,8 @@ def split_lines(row: bytes) -> list[tuple[Kind, bytes]]:
     :raises RowRejected: the lists of lines are not lists.
     """
     try:
-        raw = _RAW_LINES.decode(row)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raw = decode(row, _RAW_LINES)
+    except ValueError as error:
         raise RowRejected("shape", str(error)) from error
     groups: Sequence[tuple[Kind, list[msgspec.Raw]]] = (
         ("product", raw.line_items),

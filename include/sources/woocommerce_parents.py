@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from include.entities.entity import Entity
-from include.sources.parsing import RowRejected, decode_row, has_nul, rejection
+from include.sources.parsing import RowRejected, decode, decode_row, has_nul, rejection
 from include.sources.source import Page, Parsed, Rejection
 from include.sources.woocommerce_lines import Kind, WireLine, decode_line, split_lines
 
@@ -38,7 +38,7 @@ class ParentReader:
         try:
             if not has_nul(page.body):
                 return self._read_whole(page)
-        except (msgspec.DecodeError, UnicodeDecodeError, RowRejected):
+        except ValueError:  # something on the page does not fit: found again, and named, row by row
             pass
         parsed = Parsed()
         for position, raw in enumerate(rows()):
@@ -47,7 +47,7 @@ class ParentReader:
 
     def _read_whole(self, page: Page) -> Parsed:
         parsed = Parsed()
-        for position, wire in enumerate(self.page_decoder.decode(page.body)):
+        for position, wire in enumerate(decode(page.body, self.page_decoder)):
             lines = [self.to_line(line, kind, wire) for kind, line in _typed_lines(wire)]
             parsed.records.append(self.to_record(wire, lines, page))
             parsed.positions.append(position)

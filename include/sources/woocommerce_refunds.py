@@ -10,7 +10,7 @@ import msgspec
 
 from include.entities.refunds import REFUNDS, Refund, RefundLine
 from include.entities.window import Window
-from include.sources.parsing import Id, RowRejected, money, required_utc, text_of
+from include.sources.parsing import Id, id_of, money, required_utc, value_of
 from include.sources.source import Page, Parsed
 from include.sources.woocommerce import WooCommerceSource
 from include.sources.woocommerce_lines import (
@@ -90,12 +90,7 @@ def to_refund_line(wire: WireLine, kind: Kind, refund: Any) -> RefundLine:
 
 
 def _customer(meta_data: Sequence[dict[str, Any]]) -> int | None:
-    value = text_of(meta_data, CUSTOMER_KEY)
-    if value in (None, "", "0", 0):
-        return None
-    if not str(value).isdigit() or int(value) >= 2**63:
-        raise RowRejected("customer_id", f"meta_data {CUSTOMER_KEY} {str(value)[:40]!r} is not a customer id")
-    return int(value)
+    return id_of(value_of(meta_data, CUSTOMER_KEY), f"meta_data {CUSTOMER_KEY}") or None
 
 
 class WooCommerceRefunds(WooCommerceSource):
