@@ -76,9 +76,7 @@ def load(conn: Connection, facts: Sequence[Fact]) -> None:
 
 def write_load_receipt(conn: Connection, entity: str, *, oldest: datetime, rows: int = 1) -> int:
     window = Window(oldest, oldest + DAY)
-    receipt = Receipt(
-        step="upsert", entity=entity, window=window, received=rows, inserted=rows, oldest_event_at=oldest
-    )
+    receipt = Receipt(step="upsert", entity=entity, window=window, received=rows, inserted=rows, oldest_event_at=oldest)
     return write_receipt(conn, receipt, now=NOW)
 
 
@@ -106,7 +104,9 @@ def _insert(conn: Connection, fact: Fact) -> None:
         )
     else:
         conn.execute(
-            "INSERT INTO shop.events VALUES (%s, 'Product Viewed', %s, NULL, NULL, NULL, '{}', %s, " + _PROVENANCE + ")",
+            "INSERT INTO shop.events VALUES (%s, 'Product Viewed', %s, NULL, NULL, NULL, '{}', %s, "
+            + _PROVENANCE
+            + ")",
             (fact.event_id, fact.customer_id, fact.occurred_at),
         )
 
@@ -171,5 +171,3 @@ def all_bytes(conn: Connection) -> dict[str, list[tuple]]:
         ).fetchall()
         for (name,) in tables
     }
-
-

@@ -297,9 +297,9 @@ SELECT
     features.gap_deviation_days_90d,
     features.gap_deviation_days_365d,
     features.typical_gap_seconds / 86400 AS typical_gap_days,
-    extract(EPOCH FROM numbered_snapshots.snapshot_at - features.first_purchase_at)::DOUBLE PRECISION / 86400
+    date_part('epoch', numbered_snapshots.snapshot_at - features.first_purchase_at) / 86400
         AS tenure_days,
-    extract(EPOCH FROM numbered_snapshots.snapshot_at - features.last_purchase_at)::DOUBLE PRECISION
+    date_part('epoch', numbered_snapshots.snapshot_at - features.last_purchase_at)
     / features.typical_gap_seconds AS recency_over_typical_gap
 FROM features
 CROSS JOIN LATERAL generate_series(features.first_number, features.last_number) AS spread (snapshot_number)

@@ -99,7 +99,7 @@ SELECT
     recency_score,
     frequency_score,
     monetary_score,
-    extract(EPOCH FROM snapshot_at - last_purchase_at)::DOUBLE PRECISION / 86400 AS recency_days,
+    date_part('epoch', snapshot_at - last_purchase_at) / 86400 AS recency_days,
     CASE
         WHEN recency_score >= 4 AND frequency_score >= 4 THEN 'Champions'
         WHEN recency_score >= 3 AND frequency_score >= 4 THEN 'Loyal'
