@@ -30,7 +30,7 @@ class Opened:
 
 @pytest.fixture(scope="module")
 def opened(local: Callable) -> Iterator[Opened]:
-    ended = local("up", "--customers", "200")
+    ended = local("up", "--customers", "300")
     assert ended.returncode == 0, ended.stderr
     told = dict(line.split(maxsplit=1) for line in ended.stdout.splitlines() if len(line.split()) == 2)
     yield Opened(url=told["Airflow"], user=told["user"], password=told["password"])
