@@ -15,7 +15,7 @@ from include.local.checks import Sums, all_checks
 from include.local.model_report import model_report
 from include.local.places import Places
 from include.local.progress import Progress
-from include.local.runs import TaskResult, run_dags
+from include.local.runs import TaskResult, run_dags, skip_reason
 from include.local.shop import Shop
 from include.local.stack import Stack, start_stack, stop_airflow_and_sandbox
 from include.local.summary import print_summary
@@ -42,7 +42,7 @@ def demo(*, places: Places, shop: Shop, progress: Progress) -> bool:
         finally:
             progress.say("stopping Airflow and the sandbox")
             stop_airflow_and_sandbox(places)
-        summary = summarise(stack, tasks=tasks, before=before, receipt_before=receipt_before)
+        summary = summarise(stack, tasks=tasks, before=before, receipt_before=receipt_before, places=places)
         summary["seconds"] = round(progress.seconds, 1)
         places.summary.write_text(json.dumps(summary, indent=1, default=str) + "\n")
     print_summary(summary, progress)
@@ -61,7 +61,9 @@ def _run(stack: Stack, *, places: Places, progress: Progress) -> list[TaskResult
     return tasks
 
 
-def summarise(stack: Stack, *, tasks: list[TaskResult], before: dict[str, int], receipt_before: int) -> dict[str, Any]:
+def summarise(
+    stack: Stack, *, tasks: list[TaskResult], before: dict[str, int], receipt_before: int, places: Places
+) -> dict[str, Any]:
     """The account of a run, by the warehouse's own tables.
 
     :param before: rows per table before the run.
@@ -108,6 +110,7 @@ def summarise(stack: Stack, *, tasks: list[TaskResult], before: dict[str, int], 
             if view in FEATURE_VIEWS
         },
         "model": model,
+        "model_skipped_because": skip_reason(tasks, places),
         "checks": [asdict(check) for check in checks],
         "tables": {table: {"rows_before": before.get(table, 0), "rows": rows} for table, rows in after.items()},
         "database_bytes": size,

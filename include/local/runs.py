@@ -112,6 +112,24 @@ def _failure(result: TaskResult, places: Places) -> str:
     return f"\n{result.dag_id}.{result.task_id} failed. The end of its log {path}:\n{task_log_tail(path)}\n"
 
 
+def skip_reason(results: list[TaskResult], places: Places) -> str | None:
+    """Why a task left itself out, in its own words; None when none did."""
+    for result in results:
+        if result.state == "skipped" and result.log(places).exists():
+            for line in result.log(places).read_text(errors="replace").splitlines():
+                _, found, reason = _event(line).partition(" skipped: ")
+                if found:
+                    return reason
+    return None
+
+
+def _event(line: str) -> str:
+    try:
+        return str(json.loads(line).get("event", ""))
+    except (ValueError, AttributeError):
+        return ""
+
+
 def task_log_tail(path: Path, *, lines: int = 15) -> str:
     """The end of a task's log as text; Airflow writes one JSON object per line, errors with their cause inside."""
     try:

@@ -33,7 +33,7 @@ def print_summary(summary: Mapping[str, Any], progress: Progress) -> None:
             f"  {view:<30} {built['received']:>14,} {built['inserted'] + built['updated']:>10,} "
             f"{built['history_rows']:>15,} {built['online_rows']:>14,}"
         )
-    _print_model(summary["model"], say)
+    _print_model(summary["model"], say, because=summary["model_skipped_because"])
     say()
     say("CHECKS")
     for check in summary["checks"]:
@@ -72,10 +72,10 @@ def _print_rejections(summary: Mapping[str, Any], say: Any) -> None:
         say(f"  {each['rows']:>8,}  {each['entity']}: {each['rule_id']}: {each['example'][:90]}")
 
 
-def _print_model(model: Mapping[str, Any] | None, say: Any) -> None:
+def _print_model(model: Mapping[str, Any] | None, say: Any, *, because: str | None) -> None:
     say()
     if not model:
-        say("MODEL  no evaluation was written")
+        say(f"MODEL  not trained: {because or 'the run did not get that far'}")
         return
     names = list(model["scores"])
     metrics = list(dict.fromkeys(metric for scores in model["scores"].values() for metric in scores))
