@@ -20,11 +20,7 @@ def up(*, places: Places, shop: Shop, progress: Progress) -> None:
     :raises LocalStackError: a part does not come up; what had been started is stopped again.
     """
     with my_turn(places, command="make up"):
-        try:
-            stack = start_stack(places=places, shop=shop, progress=progress, is_open=True)
-        except BaseException:
-            stop_airflow_and_sandbox(places)
-            raise
+        stack = start_stack(places=places, shop=shop, progress=progress, is_open=True)
     start, end = stack.health["start"], stack.health["end"]
     progress.plain()
     progress.plain(f"Airflow    {stack.api.url}")

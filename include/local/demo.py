@@ -34,8 +34,8 @@ def demo(*, places: Places, shop: Shop, progress: Progress) -> bool:
     :raises LocalStackError: it could not run to its end.
     """
     with my_turn(places, command="make demo"):
+        stack = start_stack(places=places, shop=shop, progress=progress, is_open=False)
         try:
-            stack = start_stack(places=places, shop=shop, progress=progress, is_open=False)
             with connect_warehouse(stack.warehouse_dsn) as conn:
                 before, receipt_before = table_counts(conn), last_receipt(conn)
             tasks = _run(stack, places=places, progress=progress)

@@ -101,8 +101,10 @@ def known_parts(folder: Path) -> list[Part]:
     return parts
 
 
-def stop_parts(parts: Sequence[Part], *, folder: Path, deadline_seconds: float = 20) -> list[str]:
+def stop_parts(parts: Sequence[Part], *, folder: Path, deadline_seconds: float = 12) -> list[str]:
     """Ask the parts to end, all at once; kill what has not ended by the deadline, children included; forget them.
+
+    Idle parts take 4 seconds. A scheduler waits for its running tasks; these may be killed at any point.
 
     :returns: names of the parts that were still running.
     :raises LocalStackError: a process survives SIGKILL.

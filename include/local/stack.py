@@ -59,8 +59,16 @@ def start_stack(*, places: Places, shop: Shop, progress: Progress, is_open: bool
     """Start everything; what independent parts need to begin with is done side by side.
 
     :param is_open: for `make up`: with the triggerer, and with schedules and asset triggers at work.
-    :raises LocalStackError: a part does not come up; what was started is left for `stop_airflow_and_sandbox`.
+    :raises LocalStackError: a part does not come up; what had been started is stopped again, but for Postgres.
     """
+    try:
+        return _start(places=places, shop=shop, progress=progress, is_open=is_open)
+    except BaseException:
+        stop_airflow_and_sandbox(places)
+        raise
+
+
+def _start(*, places: Places, shop: Shop, progress: Progress, is_open: bool) -> Stack:
     keys = load_keys(places.keys)
     clear_leftovers(places, progress)
     sandbox, instance, sandbox_port = start_sandbox(places=places, shop=shop, keys=keys)
