@@ -26,7 +26,8 @@ CREATE TABLE shop.customers (
     first_seen_at timestamptz NOT NULL,
     ingested_at timestamptz NOT NULL
 );
-COMMENT ON TABLE shop.customers IS 'One row per registered customer. The only place where e-mail and names stand in clear.';
+COMMENT ON TABLE shop.customers IS
+'One row per registered customer. The only place where e-mail and names stand in clear.';
 
 CREATE TABLE shop.products (
     product_id bigint PRIMARY KEY,
@@ -69,7 +70,8 @@ CREATE TABLE shop.orders (
     ingested_at timestamptz NOT NULL
 );
 COMMENT ON TABLE shop.orders IS 'One row per order in its newest known version. customer_id is null for a guest.';
-COMMENT ON COLUMN shop.orders.status IS 'Status of the newest version. Never a feature: it knows the future. Use the instants.';
+COMMENT ON COLUMN shop.orders.status IS
+'Status of the newest version. Never a feature: it knows the future. Use the instants.';
 
 CREATE TABLE shop.order_lines (
     order_id bigint NOT NULL,
@@ -88,7 +90,8 @@ CREATE TABLE shop.order_lines (
     ingested_at timestamptz NOT NULL,
     PRIMARY KEY (order_id, line_id)
 );
-COMMENT ON TABLE shop.order_lines IS 'One row per line of an order in its newest version; amounts in the currency of the order.';
+COMMENT ON TABLE shop.order_lines IS
+'One row per line of an order in its newest version; amounts in the currency of the order.';
 
 CREATE TABLE shop.refunds (
     refund_id bigint PRIMARY KEY,
@@ -104,7 +107,9 @@ CREATE TABLE shop.refunds (
     first_seen_at timestamptz NOT NULL,
     ingested_at timestamptz NOT NULL
 );
-COMMENT ON TABLE shop.refunds IS 'One row per refund; refund_amount is positive. It may lack its order; customer_id is set when the refund itself names one.';
+COMMENT ON TABLE shop.refunds IS
+'One row per refund; refund_amount is positive. It may lack its order; customer_id is set when the refund '
+'itself names one.';
 
 CREATE TABLE shop.refund_lines (
     refund_id bigint NOT NULL,
@@ -139,7 +144,8 @@ CREATE TABLE shop.events (
     first_seen_at timestamptz NOT NULL,
     ingested_at timestamptz NOT NULL
 );
-COMMENT ON TABLE shop.events IS 'One row per web event in the Segment e-commerce vocabulary; customer_id is null before a login.';
+COMMENT ON TABLE shop.events IS
+'One row per web event in the Segment e-commerce vocabulary; customer_id is null before a login.';
 
 CREATE TABLE signals.weather_daily (
     location text NOT NULL,
@@ -182,7 +188,7 @@ CREATE FUNCTION ops.jsonb_merge_step(merged jsonb, next_object jsonb) RETURNS js
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN COALESCE(merged, '{}') || COALESCE(next_object, '{}');
 
-CREATE AGGREGATE ops.jsonb_merge(jsonb) (SFUNC = ops.jsonb_merge_step, STYPE = jsonb);
+CREATE AGGREGATE ops.jsonb_merge (jsonb)(sfunc = ops.jsonb_merge_step, stype = jsonb);
 
 CREATE TABLE quarantine.rejected_rows (
     entity text NOT NULL,
@@ -199,7 +205,9 @@ CREATE TABLE quarantine.rejected_rows (
     rejected_at timestamptz NOT NULL,
     PRIMARY KEY (entity, rule_id, payload_digest, occurrence)
 );
-COMMENT ON TABLE quarantine.rejected_rows IS 'One row per rejected record: why, what it was, and where it lies in landing. The same payload rejected twice in one batch has occurrences 1 and 2; rejected again in another run it stays one row.';
+COMMENT ON TABLE quarantine.rejected_rows IS
+'One row per rejected record: why, what it was, and where it lies in landing. The same payload rejected twice'
+' in one batch has occurrences 1 and 2; rejected again in another run it stays one row.';
 
 CREATE TABLE ops.receipts (
     receipt_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -225,8 +233,12 @@ CREATE TABLE ops.receipts (
         received = passed + inserted + updated + unchanged + stale + duplicate + quarantined
     )
 );
-COMMENT ON TABLE ops.receipts IS 'One row per step, entity and run: the closed account of one window. step is extract, validate, upsert, build, publish, ... passed counts rows handed to the next step; deleted counts child rows that the newest version of their parent no longer has, and stands outside the sum.';
-COMMENT ON COLUMN ops.receipts.oldest_event_at IS 'The oldest event time among the rows inserted, updated or deleted: what features must repair from.';
+COMMENT ON TABLE ops.receipts IS
+'One row per step, entity and run: the closed account of one window. step is extract, validate, upsert, '
+'build, publish, ... passed counts rows handed to the next step; deleted counts child rows that the newest '
+'version of their parent no longer has, and stands outside the sum.';
+COMMENT ON COLUMN ops.receipts.oldest_event_at IS
+'The oldest event time among the rows inserted, updated or deleted: what features must repair from.';
 CREATE INDEX receipts_by_entity ON ops.receipts (entity, step, receipt_id);
 
 CREATE TABLE ops.quality_results (
