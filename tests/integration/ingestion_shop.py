@@ -45,10 +45,6 @@ _WRITTEN = {"ingested_at", "first_seen_at"}
 
 def settings_of(box: SandboxProcess, **overrides: Mapping[str, Any]) -> dict[str, SourceSettings]:
     """Connection settings of every API of the sandbox."""
-    places = [
-        {"name": "London", "latitude": 51.5, "longitude": -0.12},
-        {"name": "Oslo", "latitude": 59.9, "longitude": 10.7},
-    ]
     plain: dict[str, dict[str, Any]] = {
         "shop_api": {"login": box.consumer_key, "password": box.consumer_secret},
         "event_export": {"password": box.event_token},
