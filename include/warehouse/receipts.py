@@ -89,3 +89,24 @@ def write_receipt(conn: Connection, receipt: Receipt, *, now: datetime) -> int:
     ).fetchone()  # fmt: skip
     assert row is not None
     return row[0]
+
+
+def loaded_stretches(conn: Connection, *, entity: str, until: datetime) -> list[Window]:
+    """The stretches of time, oldest first and without gaps inside, over which an entity was loaded before `until`.
+
+    Two windows that touch are one stretch. Between stretches nothing is known of the source: no row there does not
+    mean that nothing happened.
+    """
+    rows = conn.execute(
+        """
+        SELECT lower(stretch), upper(stretch)
+        FROM unnest((
+            SELECT range_agg(tstzrange(window_start, least(window_end, %(until)s)))
+            FROM ops.receipts
+            WHERE step = 'upsert' AND entity = %(entity)s AND window_start < %(until)s
+        )) AS stretch
+        ORDER BY stretch
+        """,
+        {"entity": entity, "until": until},
+    ).fetchall()
+    return [Window(start, end) for start, end in rows]

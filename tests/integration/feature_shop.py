@@ -74,8 +74,11 @@ def load(conn: Connection, facts: Sequence[Fact]) -> None:
     conn.commit()
 
 
-def write_load_receipt(conn: Connection, entity: str, *, oldest: datetime, rows: int = 1) -> int:
-    window = Window(oldest, oldest + DAY)
+def write_load_receipt(
+    conn: Connection, entity: str, *, oldest: datetime, rows: int = 1, window: Window | None = None
+) -> int:
+    """The receipt of a load; by default one that covers all time."""
+    window = window or Window(day("2000-01-01"), day("2100-01-01"))
     receipt = Receipt(step="upsert", entity=entity, window=window, received=rows, inserted=rows, oldest_event_at=oldest)
     return write_receipt(conn, receipt, now=NOW)
 

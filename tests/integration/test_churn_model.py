@@ -25,8 +25,9 @@ from include.models.churn.train import train
 from include.models.churn.training_set import NotEnoughData, TrainingSetLost, build_training_set, read_training_set
 from include.models.registry import ArtefactDamaged, ModelMissing, holder_of, load_artefact, pack
 from include.warehouse.connection import connect_warehouse
+from include.warehouse.receipts import loaded_stretches
 from tests.integration.feature_oracle import Past
-from tests.integration.feature_shop import DAY, NOW, Order, build_all, day, load
+from tests.integration.feature_shop import DAY, NOW, Order, build_all, day, load, write_load_receipt
 
 START = day("2023-01-01")
 DAYS = 400
@@ -328,7 +329,7 @@ def test_a_shop_without_orders_is_told_what_a_model_needs(warehouse, tmp_path):
 
 def test_a_short_past_is_told_what_a_model_needs(warehouse, tmp_path):
     load(warehouse, [Order(1, 1, END - DAY * 239)])
-    with pytest.raises(NotEnoughData, match=r"needs 240 days.*\(239 days\).*Load more days"):
+    with pytest.raises(NotEnoughData, match=r"needs 240 days.*first paid one is of 2023-06-11.*Load more days"):
         build(warehouse, tmp_path)
 
 
@@ -347,6 +348,30 @@ def test_one_outcome_only_is_not_enough(warehouse, tmp_path):
         build(warehouse, tmp_path)
     assert set(counts(warehouse).values()) == {0}
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_snapshot_whose_label_window_was_not_loaded_has_no_label(shop, tmp_path):
+    """A week that nobody loaded looks as if nobody had bought; its customers must not count as churned."""
+    lost = Window(END - DAY * 30, END - DAY * 23)
+    shop.execute("DELETE FROM ops.receipts WHERE entity = 'orders'")
+    for loaded in (Window(START - DAY, lost.start), Window(lost.end, END)):
+        write_load_receipt(shop, "orders", oldest=START, window=loaded)
+    shop.commit()
+    build_features_at(shop, coverage_end=lost.start)
+    training_set = build(shop, tmp_path)
+    assert training_set.test_at == lost.start - HORIZON
+    rows = rows_of(tmp_path, training_set.path)
+    assert all(stamp.to_pydatetime() + HORIZON <= lost.start for stamp in rows["at"])
+
+
+def test_windows_that_touch_are_one_stretch_and_the_future_is_not_loaded(shop):
+    shop.execute("DELETE FROM ops.receipts WHERE entity = 'orders'")
+    for first_day, last_day in ((0, 10), (10, 20), (15, 25), (40, 50), (60, 70)):
+        window = Window(START + DAY * first_day, START + DAY * last_day)
+        write_load_receipt(shop, "orders", oldest=START, window=window)
+    stretches = loaded_stretches(shop, entity="orders", until=START + DAY * 45)
+    expected = [Window(START, START + DAY * 25), Window(START + DAY * 40, START + DAY * 45)]
+    assert stretches == expected
 
 
 def test_snapshots_without_features_are_not_enough(shop, tmp_path):

@@ -25,6 +25,7 @@ from include.features.historical import historical_features
 from include.features.registry import CUSTOMER_ACTIVITY, CUSTOMER_RFM
 from include.features.selection import PRESENT
 from include.models.churn.parameters import ChurnParameters
+from include.warehouse.receipts import loaded_stretches
 
 logger = logging.getLogger(__name__)
 
@@ -59,11 +60,11 @@ class TrainingSet:
 def build_training_set(
     conn: Connection, *, window: Window, storage: Path, now: datetime, parameters: ChurnParameters | None = None
 ) -> TrainingSet:
-    """Write the training set of the run over `window`, whose end is where the data ends.
+    """Write the training set of the run over `window`: of what was loaded up to its end.
 
-    The test rows are of the last snapshot whose label window is fully covered; the training rows of earlier
-    snapshots, whose label windows all end before it. Features are joined as they were known at each snapshot.
-    Customers without features at a snapshot are left out and counted.
+    The test rows are of the last snapshot whose label window was loaded without a gap, by the receipts of the orders;
+    the training rows of earlier snapshots, whose label windows all end before it. Features are joined as they were
+    known at each snapshot. Customers without features at a snapshot are left out and counted.
 
     :param storage: folder that this run's later steps can read too.
     :raises NotEnoughData: there are too few snapshots, rows, or only one outcome.
@@ -71,7 +72,7 @@ def build_training_set(
     started = time.monotonic()
     parameters = parameters or ChurnParameters()
     with conn.transaction():
-        test_at, training_at = _snapshots(conn, parameters, coverage_end=window.end)
+        test_at, training_at = _snapshots(conn, parameters, until=window.end)
         labelled = _labels(conn, parameters, [*training_at, test_at])
         joined = historical_features(conn, labelled, VIEWS, mode="as_known", label_start_column="label_start_at")
         rows = _rows_with_features(joined, test_at=test_at)
@@ -131,11 +132,9 @@ def digest_of(rows: pa.Table, parameters: ChurnParameters) -> str:
     return hashlib.sha256(text.getvalue()).hexdigest()
 
 
-def _snapshots(
-    conn: Connection, parameters: ChurnParameters, *, coverage_end: datetime
-) -> tuple[datetime, list[datetime]]:
+def _snapshots(conn: Connection, parameters: ChurnParameters, *, until: datetime) -> tuple[datetime, list[datetime]]:
+    """The test snapshot and the training snapshots; each one's label window was loaded without a gap."""
     (data_start,) = conn.execute("SELECT min(paid_at) FROM shop.orders").fetchone() or (None,)
-    test_at = parameters.test_snapshot(coverage_end=coverage_end)
     least_days = parameters.least_history_days + 2 * parameters.horizon_days
     needed = (
         f"A churn model needs {least_days} days of orders: {parameters.least_history_days} days of history, "
@@ -143,11 +142,24 @@ def _snapshots(
     )
     if data_start is None:
         raise NotEnoughData(f"There are no paid orders. {needed}.")
-    training_at = parameters.training_snapshots(coverage_end=coverage_end, data_start=data_start)
+    stretches = loaded_stretches(conn, entity="orders", until=until)
+
+    def is_covered(snapshot: datetime) -> bool:
+        end = snapshot + parameters.horizon
+        return any(stretch.start <= snapshot and end <= stretch.end for stretch in stretches)
+
+    ends = [stretch.end for stretch in stretches if is_covered(parameters.test_snapshot(coverage_end=stretch.end))]
+    training_at = []
+    if ends:
+        possible = parameters.training_snapshots(coverage_end=ends[-1], data_start=data_start)
+        training_at = [snapshot for snapshot in possible if is_covered(snapshot)]
     if not training_at:
-        covered = f"{data_start:%Y-%m-%d} to {coverage_end:%Y-%m-%d} ({(coverage_end - data_start).days} days)"
-        raise NotEnoughData(f"{needed}. There are orders for {covered}. Load more days, then run churn_model again.")
-    return test_at, training_at
+        loaded = ", ".join(f"{stretch} ({(stretch.end - stretch.start).days} days)" for stretch in stretches)
+        raise NotEnoughData(
+            f"{needed}, loaded without a gap. Orders were loaded for {loaded or 'no window'}; the first paid one is of "
+            f"{data_start:%Y-%m-%d}. Load more days, then run churn_model again."
+        )
+    return parameters.test_snapshot(coverage_end=ends[-1]), training_at
 
 
 def _labels(conn: Connection, parameters: ChurnParameters, snapshots: list[datetime]) -> pa.Table:
