@@ -172,7 +172,7 @@ class HttpClient:
         error = state.outcome.exception() if state.outcome else None
         asked = error.after if isinstance(error, _Transient) and error.after is not None else 0.0
         first = self._limits.first_wait_seconds
-        return max(asked, wait_exponential_jitter(initial=first, max=30, jitter=first)(state))
+        return max(asked, wait_exponential_jitter(multiplier=first, max=30, jitter=first)(state))
 
     def _say_retry(self, path: str) -> Callable[[RetryCallState], None]:
         def say(state: RetryCallState) -> None:

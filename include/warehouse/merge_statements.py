@@ -46,9 +46,15 @@ def create_incoming(entity: Entity, *, parent: Entity | None = None) -> sql.Comp
     """An empty temporary table with the columns of the entity, and its parent's digest if it has one."""
     wanted = sql.SQL(", ").join(map(sql.Identifier, columns_of(entity)))
     extra = sql.SQL(", content_digest AS parent_digest") if parent else sql.SQL("")
-    return sql.SQL("CREATE TEMPORARY TABLE {} ON COMMIT DROP AS SELECT {}{} FROM {} WITH NO DATA").format(
-        sql.Identifier(f"incoming_{entity.name}"), wanted, extra, stored_table(entity)
-    )
+    name = f"incoming_{entity.name}"
+    return _fresh(name) + sql.SQL(
+        "CREATE TEMPORARY TABLE {} ON COMMIT DROP AS SELECT {}{} FROM {} WITH NO DATA"
+    ).format(sql.Identifier(name), wanted, extra, stored_table(entity))
+
+
+def _fresh(name: str) -> sql.Composed:
+    """Drops what an earlier load in the same transaction left under this name."""
+    return sql.SQL("DROP TABLE IF EXISTS {}; ").format(sql.Identifier("pg_temp", name))
 
 
 def drop_superseded(entity: Entity) -> sql.Composed:
@@ -172,9 +178,10 @@ def merge(entity: Entity) -> sql.Composed:
 
 def create_changed(entity: Entity) -> sql.Composed:
     """An empty temporary table for the outcome of `merge`."""
-    return sql.SQL(
+    name = f"changed_{entity.name}"
+    return _fresh(name) + sql.SQL(
         "CREATE TEMPORARY TABLE {} ON COMMIT DROP AS SELECT ''::text AS action, {} FROM {} WITH NO DATA"
-    ).format(sql.Identifier(f"changed_{entity.name}"), key_list(entity), stored_table(entity))
+    ).format(sql.Identifier(name), key_list(entity), stored_table(entity))
 
 
 def count_stale(entity: Entity) -> sql.Composed:

@@ -109,10 +109,12 @@ def bytes_of(
     conn: psycopg.Connection, tables: Iterable[str] = (*ALL_TABLES, "quarantine.rejected_rows")
 ) -> dict[str, list[str]]:
     """Every byte of the tables: their rows as text, sorted."""
-    return {
+    found = {
         table: [text for (text,) in conn.execute(f'SELECT t::text FROM {table} AS t ORDER BY t::text COLLATE "C"')]
         for table in tables
     }
+    conn.rollback()
+    return found
 
 
 def rows_of(conn: psycopg.Connection, table: str, *, without: Iterable[str] = ()) -> list[dict[str, Any]]:
@@ -122,6 +124,7 @@ def rows_of(conn: psycopg.Connection, table: str, *, without: Iterable[str] = ()
     assert cursor.description is not None
     names = [column.name for column in cursor.description]
     rows = [{name: value for name, value in zip(names, row, strict=True) if name not in dropped} for row in cursor]
+    conn.rollback()
     return sorted(rows, key=repr)
 
 
