@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -58,10 +58,11 @@ def check_expectations(entity: Entity, rows: pa.Table) -> list[QualityResult]:
     outcome = batch.validate(suite, result_format="BASIC")
     results = []
     for expectation, found in zip(entity.expectations, outcome.results, strict=True):
-        if found.exception_info and found.exception_info.get("raised_exception"):
+        raised = _exception_in(found.exception_info or {})
+        if raised is not None:
             raise RuntimeError(
                 f"{entity.name}: the expectation {expectation.kind} {dict(expectation.arguments)} could not be "
-                f"evaluated: {found.exception_info.get('exception_message')}. Mend it in the entity's file."
+                f"evaluated: {raised}. Mend it in the entity's file."
             )
         results.append(
             QualityResult(
@@ -73,6 +74,14 @@ def check_expectations(entity: Entity, rows: pa.Table) -> list[QualityResult]:
             )
         )
     return results
+
+
+def _exception_in(info: Mapping[str, Any]) -> str | None:
+    """The message of an exception: told for the expectation itself, or for one of the metrics below it."""
+    for told in (info, *(each for each in info.values() if isinstance(each, Mapping))):
+        if told.get("raised_exception"):
+            return str(told.get("exception_message"))
+    return None
 
 
 def keep_results(
