@@ -10,9 +10,11 @@ NEEDS_A_PERSON = [
     "include.sources.errors.CredentialsRejected",
     "include.sources.errors.ContractBroken",
     "include.ingestion.errors.QualityFailed",
+    "include.ingestion.errors.LandingDamaged",
     "include.entities.window.EmptyWindow",
     "include.entities.window.NaiveTime",
     "orchestration.window.NoWindow",
+    "orchestration.window.WindowNotOver",
     "orchestration.connections.NotConfigured",
 ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow.sdk import Param
@@ -35,6 +35,10 @@ class NoWindow(ValueError):
     """The run says nothing from which a window could be had."""
 
 
+class WindowNotOver(ValueError):
+    """The window ends in the future, so nobody can have all of it."""
+
+
 def run_window(context: Mapping[str, Any]) -> Window:
     """The window `[start, end)` that this run covers, in UTC.
 
@@ -45,7 +49,18 @@ def run_window(context: Mapping[str, Any]) -> Window:
     :raises EmptyWindow: the interval holds no instant, or its end lies before its start.
     :raises NaiveTime: a parameter has no time zone.
     :raises NoWindow: only one of `start` and `end` is given, or there is nothing to go by.
+    :raises WindowNotOver: it ends after now; its receipt would claim what has not happened yet.
     """
+    window, now = _find(context), datetime.now(UTC)
+    if window.end > now:
+        raise WindowNotOver(
+            f"The window {window} ends in the future; it is {now:%Y-%m-%dT%H:%M:%SZ}. Nothing was done. "
+            "Trigger it again with an `end` that has passed."
+        )
+    return window
+
+
+def _find(context: Mapping[str, Any]) -> Window:
     params = context.get("params") or {}
     start, end = params.get("start"), params.get("end")
     if start or end:

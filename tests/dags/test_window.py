@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -68,3 +68,11 @@ def test_a_run_that_says_nothing_is_refused_with_what_to_do():
 
     with pytest.raises(NoWindow, match="fill in `start` and `end`"):
         window_of()
+
+
+def test_a_window_that_is_not_over_is_refused():
+    from orchestration.window import WindowNotOver
+
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    with pytest.raises(WindowNotOver, match="ends in the future"):
+        window_of(interval=(DAY_1, tomorrow))
