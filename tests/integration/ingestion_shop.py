@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
-from sandbox_process import SandboxProcess
 
 from include.entities.registry import ENTITIES
 from include.entities.window import Window
@@ -22,6 +21,7 @@ from include.sources.http import HttpLimits
 from include.sources.settings import SourceSettings
 from include.sources.source import Source
 from include.warehouse.receipts import Receipt
+from tests.integration.sandbox_process import SandboxProcess
 
 IMPATIENT = HttpLimits(attempts=6, request_seconds=0.5, patience_seconds=20, first_wait_seconds=0.001)
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

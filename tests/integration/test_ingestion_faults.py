@@ -15,8 +15,6 @@ from urllib.parse import parse_qsl
 import psycopg
 import pytest
 import requests
-from ingestion_shop import ALL_TABLES, IMPATIENT, NOW, TABLES, bytes_of, contents, ingest, ingest_all, source_of
-from sandbox_process import SandboxProcess, sandbox
 
 from include.entities.window import Window
 from include.ingestion.errors import NotValidated
@@ -28,6 +26,18 @@ from include.sources.errors import ContractBroken, CredentialsRejected, SourceUn
 from include.sources.http import HttpLimits
 from include.sources.source import Page, Source
 from include.warehouse.connection import connect_warehouse
+from tests.integration.ingestion_shop import (
+    ALL_TABLES,
+    IMPATIENT,
+    NOW,
+    TABLES,
+    bytes_of,
+    contents,
+    ingest,
+    ingest_all,
+    source_of,
+)
+from tests.integration.sandbox_process import SandboxProcess, sandbox
 
 WINDOW = Window(datetime(2024, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC))
 LATER = NOW + timedelta(days=1)

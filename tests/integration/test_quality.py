@@ -12,7 +12,6 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from ingestion_shop import NOW
 
 from include.entities.entity import DIGEST, INSTANT, MONEY, Entity, Expectation
 from include.entities.registry import ENTITIES
@@ -26,6 +25,7 @@ from include.ingestion.validate import validate
 from include.sources.factory import SOURCES
 from include.sources.settings import SourceSettings
 from include.sources.source import Page, Source
+from tests.integration.ingestion_shop import NOW
 
 WINDOW = Window(datetime(2024, 3, 1, tzinfo=UTC), datetime(2024, 3, 2, tzinfo=UTC))
 EVERY = [each for entity in ENTITIES.values() for each in (entity, entity.child) if each is not None]

@@ -12,8 +12,6 @@ from typing import Any
 import psycopg
 import pytest
 import requests
-from ingestion_shop import PLACES, SYMBOLS, contents, days, ingest, rows_of, source_of
-from sandbox_process import SandboxProcess, sandbox
 
 from include.entities.entity import Entity
 from include.entities.registry import ENTITIES
@@ -21,6 +19,8 @@ from include.entities.window import Window
 from include.ingestion.landing import Landing
 from include.sources.http import HttpLimits
 from include.sources.source import Page, Source
+from tests.integration.ingestion_shop import PLACES, SYMBOLS, contents, days, ingest, rows_of, source_of
+from tests.integration.sandbox_process import SandboxProcess, sandbox
 
 START, END = datetime(2024, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC)
 EVERYTHING = Window(START, END)

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from source_pages import WINDOW, body_of, page, row, source
 
 from include.ingestion.judge import Judged, judge_page
+from tests.unit.source_pages import WINDOW, body_of, page, row, source
 
 
 def judged(entity: str, rows: list[Any]) -> Judged:

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from source_pages import good_body, source
 
 from include.entities.window import Window
 from include.ingestion.errors import LandingDamaged, LandingNotWritable
@@ -19,6 +18,7 @@ from include.ingestion.extract import extract
 from include.ingestion.landing import BatchWriter, Landing
 from include.sources.errors import SourceUnreachable
 from include.sources.source import Page
+from tests.unit.source_pages import good_body, source
 
 NOW = datetime(2024, 3, 9, 4, 5, 6, tzinfo=UTC)
 WINDOW = Window(datetime(2024, 3, 1, tzinfo=UTC), datetime(2024, 3, 8, tzinfo=UTC))

@@ -10,12 +10,23 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from source_pages import ENTITY_NAMES, SHOP_ENTITIES, WINDOW, body_of, good_body, page, row, source, stocks, weather
 
 from include.ingestion.judge import judge_page
 from include.sources.errors import ContractBroken
 from include.sources.parsing import RowRejected, has_nul, id_of, money, required_utc, rounded_money, utc
 from include.sources.source import Parsed
+from tests.unit.source_pages import (
+    ENTITY_NAMES,
+    SHOP_ENTITIES,
+    WINDOW,
+    body_of,
+    good_body,
+    page,
+    row,
+    source,
+    stocks,
+    weather,
+)
 
 LONG_TEXT = "x" * 300
 
