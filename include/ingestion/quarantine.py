@@ -10,6 +10,7 @@ from datetime import datetime
 from psycopg import Connection
 
 from include.entities.window import Window
+from include.ingestion.personal_data import masked
 from include.sources.source import Rejection
 
 
@@ -24,6 +25,7 @@ def quarantine_rows(
 ) -> None:
     """Keep rejected rows, in the caller's transaction.
 
+    Personal data in a payload is masked; the digest is of the payload as it came, which landing holds.
     The same payload met again in another run stays one row; met twice in one batch it is two.
 
     :param rejections: landing file and rejection.
@@ -40,7 +42,7 @@ def quarantine_rows(
                 *identity,
                 occurrences[identity],
                 _storable(rejection.reason),
-                _storable(rejection.payload.decode("utf-8", errors="backslashreplace")),
+                _storable(masked(rejection.payload.decode("utf-8", errors="backslashreplace"))),
                 f"{batch}/{file}",
                 rejection.position,
                 source,

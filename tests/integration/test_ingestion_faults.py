@@ -21,6 +21,7 @@ from include.ingestion.errors import NotValidated
 from include.ingestion.extract import extract
 from include.ingestion.landing import Landing
 from include.ingestion.load import load
+from include.ingestion.personal_data import masked
 from include.ingestion.validate import validate
 from include.sources.errors import ContractBroken, CredentialsRejected, SourceUnreachable
 from include.sources.http import HttpLimits
@@ -362,7 +363,8 @@ def test_malformed_rows_are_quarantined_with_where_they_lie_and_the_rest_is_load
     ).fetchall()
     assert len(found) == bad
     for file, position, payload, reason, rule, name, start, end in found:
-        assert source.split(pages[file].body, WINDOW)[int(position)].decode() == payload
+        assert masked(source.split(pages[file].body, WINDOW)[int(position)].decode()) == payload
+        assert "@" not in payload, "an e-mail address reached quarantine"
         assert rule == "shape" and ("id" in reason or "messageId" in reason)
         assert (name, start, end) == (source.name, WINDOW.start, WINDOW.end)
 
