@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import random
+import subprocess
+import sys
 from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -190,3 +193,21 @@ def test_money_and_goods_in_the_warehouse_are_those_of_the_file(warehouse, tmp_p
         own = by_invoice[f"C{number}"]
         assert amount == -sum(int(line[3]) * Decimal(line[5]) for line in own)
         assert (str(customer or ""), order) == (own[0][6], None)
+
+
+@pytest.mark.parametrize("lines", [BY_HAND, made_up(4)], ids=["by hand", "made up"])
+def test_the_count_in_the_documentation_is_the_one_that_the_warehouse_is_held_to(tmp_path, lines):
+    page = (Path(__file__).resolve().parents[2] / "docs" / "online-retail.md").read_text()
+    snippet = page.split("```python\n")[1].split("```")[0]
+    file = write(lines, tmp_path / "shop.csv")
+    told = subprocess.run([sys.executable, "-c", snippet, file], capture_output=True, text=True, check=True).stdout
+    outcomes, rules = counted(lines)
+    printed = {line.split()[0]: line for line in told.splitlines()}
+    for name in ("orders", "order_lines", "refunds", "refund_lines"):
+        counts, rejected = printed[name].split(" quarantined ")
+        words = counts.split()[1:]
+        assert dict(zip(words[::2], map(int, words[1::2]), strict=True)) == {
+            outcome: outcomes[name][outcome] for outcome in OUTCOMES[:3] if outcome in words
+        }
+        assert ast.literal_eval(rejected) == {rule: count for (entity, rule), count in rules.items() if entity == name}
+    assert f"lines in the file {len(lines)} exact duplicates {len(lines) - len(set(lines))}" in told
