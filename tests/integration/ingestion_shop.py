@@ -23,7 +23,7 @@ from include.sources.source import Source
 from include.warehouse.receipts import Receipt
 from tests.integration.sandbox_process import SandboxProcess
 
-IMPATIENT = HttpLimits(attempts=6, request_seconds=0.5, patience_seconds=20, first_wait_seconds=0.001)
+IMPATIENT = HttpLimits(attempts=6, request_seconds=20, patience_seconds=60, first_wait_seconds=0.001)
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 TABLES = {
     "customers": ("shop.customers",),
