@@ -12,10 +12,11 @@ import msgspec
 from include.entities.stock_prices_daily import STOCK_PRICES_DAILY, PriceDay
 from include.entities.window import Window
 from include.sources.errors import ContractBroken, CredentialsRejected, SourceUnreachable
-from include.sources.http import DEFAULT_LIMITS, Answer, HttpClient, HttpLimits
-from include.sources.parsing import RowRejected, decode, money, parse_rows
+from include.sources.http import Answer, HttpClient
+from include.sources.http_source import HttpSource
+from include.sources.parsing import RowRejected, decode, money
 from include.sources.settings import SourceSettings
-from include.sources.source import Page, Parsed
+from include.sources.source import Page
 
 PATH = "/query"
 
@@ -38,17 +39,12 @@ class WireDay(msgspec.Struct):
     volume: str = msgspec.field(name="5. volume")
 
 
-class AlphaVantage:
+class AlphaVantage(HttpSource):
     """`TIME_SERIES_DAILY` for every symbol named in the connection's `symbols`, one after the other."""
 
     entity = STOCK_PRICES_DAILY
     _series = msgspec.json.Decoder(_Series)
-    _row_decoder = msgspec.json.Decoder(WireDay)
-
-    def __init__(self, settings: SourceSettings, *, limits: HttpLimits = DEFAULT_LIMITS) -> None:
-        self.name = settings.name
-        self._settings = settings
-        self._limits = limits
+    row_decoder = msgspec.json.Decoder(WireDay)
 
     async def pages(self, window: Window) -> AsyncIterator[Page]:
         """One page per symbol: the last 100 days if they reach back far enough, else the whole series.
@@ -118,20 +114,9 @@ class AlphaVantage:
             if _may_begin_in(reach, day)
         ]
 
-    def split_lines(self, row: bytes) -> list[bytes]:
-        """Days have no lines."""
-        return []
-
-    def parse(self, page: Page, window: Window) -> Parsed:
-        """The trading days of one symbol; the time of reading is their version."""
-        return parse_rows(
-            self.entity.name,
-            page.body,
-            split=lambda body: self.split(body, window),
-            page_decoder=None,
-            row_decoder=self._row_decoder,
-            to_record=lambda wire: _to_price_day(wire, page),
-        )
+    def to_record(self, wire: WireDay, page: Page) -> PriceDay:
+        """A trading day of one symbol; the time of reading is its version."""
+        return _to_price_day(wire, page)
 
 
 def _may_begin_in(window: Window, day: str) -> bool:

@@ -13,10 +13,10 @@ import msgspec
 from include.entities.weather_daily import WEATHER_DAILY, WeatherDay
 from include.entities.window import Window
 from include.sources.errors import ContractBroken
-from include.sources.http import DEFAULT_LIMITS, HttpClient, HttpLimits
-from include.sources.parsing import decode, parse_rows
-from include.sources.settings import SourceSettings
-from include.sources.source import Page, Parsed
+from include.sources.http import HttpClient
+from include.sources.http_source import HttpSource
+from include.sources.parsing import decode
+from include.sources.source import Page
 
 PATH = "/v1/archive"
 UNITS = {
@@ -42,17 +42,12 @@ class WireDay(msgspec.Struct):
     wind_speed_10m_max: float | None = None
 
 
-class OpenMeteo:
+class OpenMeteo(HttpSource):
     """The archive, for every place named in the connection's `locations`."""
 
     entity = WEATHER_DAILY
     _archive = msgspec.json.Decoder(_Archive)
-    _row_decoder = msgspec.json.Decoder(WireDay)
-
-    def __init__(self, settings: SourceSettings, *, limits: HttpLimits = DEFAULT_LIMITS) -> None:
-        self.name = settings.name
-        self._settings = settings
-        self._limits = limits
+    row_decoder = msgspec.json.Decoder(WireDay)
 
     async def pages(self, window: Window) -> AsyncIterator[Page]:
         """One page per place, for the days that begin in the window and the look-back before it.
@@ -109,20 +104,9 @@ class OpenMeteo:
         days = zip(*archive.daily.values(), strict=True)
         return [msgspec.json.encode(dict(zip(names, day, strict=True))) for day in days]
 
-    def split_lines(self, row: bytes) -> list[bytes]:
-        """Days have no lines."""
-        return []
-
-    def parse(self, page: Page, window: Window) -> Parsed:
-        """The days of one place; the time of reading is their version."""
-        return parse_rows(
-            self.entity.name,
-            page.body,
-            split=lambda body: self.split(body, window),
-            page_decoder=None,
-            row_decoder=self._row_decoder,
-            to_record=lambda wire: _to_weather_day(wire, page),
-        )
+    def to_record(self, wire: WireDay, page: Page) -> WeatherDay:
+        """A day of one place; the time of reading is its version."""
+        return _to_weather_day(wire, page)
 
 
 def _days(window: Window) -> tuple[date, date]:

@@ -17,11 +17,11 @@ import msgspec
 
 from include.entities.events import EVENTS, Event
 from include.entities.window import Window
-from include.sources.http import DEFAULT_LIMITS, HttpClient, HttpLimits
-from include.sources.parsing import decode, id_of, parse_rows, required_utc
-from include.sources.settings import SourceSettings
+from include.sources.http import HttpClient
+from include.sources.http_source import HttpSource
+from include.sources.parsing import decode, id_of, required_utc
 from include.sources.side_by_side import side_by_side
-from include.sources.source import Page, Parsed
+from include.sources.source import Page
 
 PATH = "/v1/export/events"
 PER_PAGE = 5000
@@ -72,16 +72,11 @@ def to_event(wire: WireEvent) -> Event:
     )
 
 
-class SegmentEvents:
+class SegmentEvents(HttpSource):
     """The event export, by the time events were received."""
 
     entity = EVENTS
-    _row_decoder = msgspec.json.Decoder(WireEvent)
-
-    def __init__(self, settings: SourceSettings, *, limits: HttpLimits = DEFAULT_LIMITS) -> None:
-        self.name = settings.name
-        self._settings = settings
-        self._limits = limits
+    row_decoder = msgspec.json.Decoder(WireEvent)
 
     async def pages(self, window: Window) -> AsyncIterator[Page]:
         """All pages of the window, slices of time side by side.
@@ -109,20 +104,9 @@ class SegmentEvents:
         """The raw lines of a page."""
         return _lines(body)
 
-    def split_lines(self, row: bytes) -> list[bytes]:
-        """Events have no lines."""
-        return []
-
-    def parse(self, page: Page, window: Window) -> Parsed:
-        """Events of a page."""
-        return parse_rows(
-            self.entity.name,
-            page.body,
-            split=lambda body: self.split(body, window),
-            page_decoder=None,
-            row_decoder=self._row_decoder,
-            to_record=to_event,
-        )
+    def to_record(self, wire: WireEvent, page: Page) -> Event:
+        """An event from its wire form."""
+        return to_event(wire)
 
 
 class _Freshness:

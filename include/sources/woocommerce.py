@@ -19,12 +19,11 @@ from urllib.parse import urlencode
 import msgspec
 from aiohttp import encode_basic_auth
 
-from include.entities.entity import Entity
 from include.entities.window import Window
 from include.sources.errors import ContractBroken, SourceUnreachable
-from include.sources.http import DEFAULT_LIMITS, Answer, HttpClient, HttpLimits
+from include.sources.http import Answer, HttpClient
+from include.sources.http_source import HttpSource
 from include.sources.parsing import decode
-from include.sources.settings import SourceSettings
 from include.sources.source import Page
 
 log = logging.getLogger(__name__)
@@ -49,7 +48,7 @@ class _Currency(msgspec.Struct):
 _CURRENCY = msgspec.json.Decoder(_Currency)
 
 
-class WooCommerceSource:
+class WooCommerceSource(HttpSource):
     """What the four WooCommerce sources share: how to list one resource over a window.
 
     :cvar resource: path below the API's root.
@@ -57,15 +56,9 @@ class WooCommerceSource:
     :cvar needs_currency: its amounts are in the shop's currency without saying so.
     """
 
-    entity: Entity
     resource: str
     is_filtered = True
     needs_currency = False
-
-    def __init__(self, settings: SourceSettings, *, limits: HttpLimits = DEFAULT_LIMITS) -> None:
-        self.name = settings.name
-        self._settings = settings
-        self._limits = limits
 
     async def pages(self, window: Window) -> AsyncIterator[Page]:
         """All pages of the window; customers come whole, whatever the window.
@@ -96,10 +89,6 @@ class WooCommerceSource:
         :raises ValueError: the body is not a JSON array.
         """
         return [bytes(raw) for raw in decode(body, _ROWS)]
-
-    def split_lines(self, row: bytes) -> list[bytes]:
-        """None, unless a subclass has lines."""
-        return []
 
     def _params(self, window: Window) -> dict[str, str]:
         if not self.is_filtered:

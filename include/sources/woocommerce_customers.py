@@ -7,9 +7,8 @@ from datetime import datetime
 import msgspec
 
 from include.entities.customers import CUSTOMERS, Customer
-from include.entities.window import Window
-from include.sources.parsing import Id, parse_rows, required_utc, utc
-from include.sources.source import Page, Parsed
+from include.sources.parsing import Id, required_utc, utc
+from include.sources.source import Page
 from include.sources.woocommerce import WooCommerceSource
 
 
@@ -51,16 +50,9 @@ class WooCommerceCustomers(WooCommerceSource):
     entity = CUSTOMERS
     resource = "customers"
     is_filtered = False
-    _page_decoder = msgspec.json.Decoder(list[WireCustomer])
-    _row_decoder = msgspec.json.Decoder(WireCustomer)
+    page_decoder = msgspec.json.Decoder(list[WireCustomer])
+    row_decoder = msgspec.json.Decoder(WireCustomer)
 
-    def parse(self, page: Page, window: Window) -> Parsed:
-        """Customers of a page."""
-        return parse_rows(
-            self.entity.name,
-            page.body,
-            split=lambda body: self.split(body, window),
-            page_decoder=self._page_decoder,
-            row_decoder=self._row_decoder,
-            to_record=to_customer,
-        )
+    def to_record(self, wire: WireCustomer, page: Page) -> Customer:
+        """A customer from its wire form."""
+        return to_customer(wire)

@@ -10,19 +10,16 @@ from typing import Any
 import msgspec
 
 from include.entities.orders import ORDERS, Order, OrderLine
-from include.entities.window import Window
 from include.sources.parsing import Id, RowRejected, money, required_utc, rounded_money, utc
-from include.sources.source import Page, Parsed
-from include.sources.woocommerce import WooCommerceSource
+from include.sources.source import Page
 from include.sources.woocommerce_lines import (
     Kind,
     WireFeeLine,
     WireLine,
     WireProductLine,
     WireShippingLine,
-    split_lines,
 )
-from include.sources.woocommerce_parents import ParentReader
+from include.sources.woocommerce_parents import ParentReader, WooCommerceParents
 
 CANCELLED = frozenset({"cancelled", "failed", "trash"})
 
@@ -121,23 +118,15 @@ def _currency(code: str) -> str:
     return code
 
 
-class WooCommerceOrders(WooCommerceSource):
+class WooCommerceOrders(WooCommerceParents):
     """`/orders`, by modification time."""
 
     entity = ORDERS
     resource = "orders"
-    _reader = ParentReader(
+    reader = ParentReader(
         entity=ORDERS,
         page_decoder=msgspec.json.Decoder(list[WireOrderWithLines]),
         row_decoder=msgspec.json.Decoder(WireOrder),
         to_record=to_order,
         to_line=to_order_line,
     )
-
-    def split_lines(self, row: bytes) -> list[bytes]:
-        """The raw lines of one raw order."""
-        return [raw for _, raw in split_lines(row)]
-
-    def parse(self, page: Page, window: Window) -> Parsed:
-        """Orders of a page; a line that does not fit is rejected alone and its order kept."""
-        return self._reader.read(page, lambda: self.split(page.body, window))

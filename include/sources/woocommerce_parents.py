@@ -9,8 +9,10 @@ from typing import Any
 import msgspec
 
 from include.entities.entity import Entity
+from include.entities.window import Window
 from include.sources.parsing import RowRejected, decode, decode_row, has_nul, rejection
 from include.sources.source import Page, Parsed, Rejection
+from include.sources.woocommerce import WooCommerceSource
 from include.sources.woocommerce_lines import Kind, WireLine, decode_line, split_lines
 
 
@@ -94,6 +96,23 @@ class ParentReader:
             rejection(self.entity.child.name, error, line, f"{position}.{number}")
             for number, (_, line) in enumerate(lines)
         ]
+
+
+class WooCommerceParents(WooCommerceSource):
+    """A WooCommerce resource whose rows have lines.
+
+    :cvar reader: how rows and lines become records.
+    """
+
+    reader: ParentReader
+
+    def split_lines(self, row: bytes) -> list[bytes]:
+        """The raw lines of one raw row."""
+        return [raw for _, raw in split_lines(row)]
+
+    def parse(self, page: Page, window: Window) -> Parsed:
+        """Records of a page; a line that does not fit is rejected alone, and its row kept."""
+        return self.reader.read(page, lambda: self.split(page.body, window))
 
 
 def _typed_lines(wire: Any) -> Iterator[tuple[Kind, WireLine]]:

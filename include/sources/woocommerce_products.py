@@ -7,9 +7,8 @@ from datetime import datetime
 import msgspec
 
 from include.entities.products import PRODUCTS, Product
-from include.entities.window import Window
-from include.sources.parsing import Id, money, parse_rows, required_utc, utc
-from include.sources.source import Page, Parsed
+from include.sources.parsing import Id, money, required_utc, utc
+from include.sources.source import Page
 from include.sources.woocommerce import WooCommerceSource
 
 
@@ -61,16 +60,9 @@ class WooCommerceProducts(WooCommerceSource):
     entity = PRODUCTS
     resource = "products"
     needs_currency = True
-    _page_decoder = msgspec.json.Decoder(list[WireProduct])
-    _row_decoder = msgspec.json.Decoder(WireProduct)
+    page_decoder = msgspec.json.Decoder(list[WireProduct])
+    row_decoder = msgspec.json.Decoder(WireProduct)
 
-    def parse(self, page: Page, window: Window) -> Parsed:
-        """Products of a page."""
-        return parse_rows(
-            self.entity.name,
-            page.body,
-            split=lambda body: self.split(body, window),
-            page_decoder=self._page_decoder,
-            row_decoder=self._row_decoder,
-            to_record=lambda wire: to_product(wire, page.context["currency"]),
-        )
+    def to_record(self, wire: WireProduct, page: Page) -> Product:
+        """A product from its wire form, priced in the shop's currency."""
+        return to_product(wire, page.context["currency"])

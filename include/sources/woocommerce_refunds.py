@@ -9,19 +9,16 @@ from typing import Any
 import msgspec
 
 from include.entities.refunds import REFUNDS, Refund, RefundLine
-from include.entities.window import Window
 from include.sources.parsing import Id, id_of, money, required_utc, value_of
-from include.sources.source import Page, Parsed
-from include.sources.woocommerce import WooCommerceSource
+from include.sources.source import Page
 from include.sources.woocommerce_lines import (
     Kind,
     WireFeeLine,
     WireLine,
     WireProductLine,
     WireShippingLine,
-    split_lines,
 )
-from include.sources.woocommerce_parents import ParentReader
+from include.sources.woocommerce_parents import ParentReader, WooCommerceParents
 
 CUSTOMER_KEY = "_customer_user"
 """Where WooCommerce keeps the customer of an order-like post; the only trace of them on a refund without order."""
@@ -93,24 +90,16 @@ def _customer(meta_data: Sequence[dict[str, Any]]) -> int | None:
     return id_of(value_of(meta_data, CUSTOMER_KEY), f"meta_data {CUSTOMER_KEY}") or None
 
 
-class WooCommerceRefunds(WooCommerceSource):
+class WooCommerceRefunds(WooCommerceParents):
     """`/refunds`, by modification time; amounts are in the shop's currency."""
 
     entity = REFUNDS
     resource = "refunds"
     needs_currency = True
-    _reader = ParentReader(
+    reader = ParentReader(
         entity=REFUNDS,
         page_decoder=msgspec.json.Decoder(list[WireRefundWithLines]),
         row_decoder=msgspec.json.Decoder(WireRefund),
         to_record=to_refund,
         to_line=to_refund_line,
     )
-
-    def split_lines(self, row: bytes) -> list[bytes]:
-        """The raw lines of one raw refund."""
-        return [raw for _, raw in split_lines(row)]
-
-    def parse(self, page: Page, window: Window) -> Parsed:
-        """Refunds of a page; a line that does not fit is rejected alone and its refund kept."""
-        return self._reader.read(page, lambda: self.split(page.body, window))

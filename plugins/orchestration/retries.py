@@ -11,6 +11,7 @@ NEEDS_A_PERSON = [
     "include.sources.errors.ContractBroken",
     "include.ingestion.errors.QualityFailed",
     "include.ingestion.errors.LandingDamaged",
+    "include.ingestion.errors.NotValidated",
     "include.entities.window.EmptyWindow",
     "include.entities.window.NaiveTime",
     "orchestration.window.NoWindow",

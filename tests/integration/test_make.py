@@ -37,10 +37,14 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
+# The tests themselves may run under make, which tells its children so.
+OUTSIDE_MAKE = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+
+
 def make(folder: Path, *words: str, path: str | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["make", *words], cwd=folder, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL,
-        env={**os.environ, "PATH": path or os.environ["PATH"], "MAKEFLAGS": ""},
+        env={**OUTSIDE_MAKE, "PATH": path or os.environ["PATH"]},
     )  # fmt: skip
 
 
