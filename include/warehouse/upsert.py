@@ -74,6 +74,7 @@ def upsert_rows(
     receipts = []
     with conn.transaction(), conn.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (entity.table,))
+        cursor.execute("SET LOCAL work_mem = '128MB'")
         counts, oldest_event_at = _merge(cursor, entity, rows, parameters)
         accounts = [(entity, rows.num_rows, rejected.rows, counts)]
         if entity.child is not None:
