@@ -59,20 +59,19 @@ def _fresh(name: str) -> sql.Composed:
 
 def drop_superseded(entity: Entity) -> sql.Composed:
     """Of the incoming rows with one key keep the one with the greatest (version, digest)."""
-    tie_break = sql.SQL("content_digest DESC")
     return sql.SQL(
         """
         DELETE FROM {incoming} WHERE ctid IN (
             SELECT row_id FROM (
                 SELECT ctid AS row_id, row_number() OVER (
-                    PARTITION BY {key} ORDER BY source_updated_at DESC, {tie_break}
+                    PARTITION BY {key} ORDER BY source_updated_at DESC, content_digest DESC
                 ) AS position
                 FROM {incoming}
             ) AS ranked
             WHERE position > 1
         )
         """
-    ).format(incoming=incoming_table(entity), key=key_list(entity), tie_break=tie_break)
+    ).format(incoming=incoming_table(entity), key=key_list(entity))
 
 
 def fold_superseded(entity: Entity) -> sql.Composed | None:
