@@ -15,7 +15,7 @@ LOCAL := $(PYTHON) -m include.local
 help: ## list the commands
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1	\2/' | expand -t 16
 
-demo: venv ## run the whole platform once on a simulated shop, or on a real one with DATA=export.csv[.gz|.xz|.zst]
+demo: venv ## run the whole platform once on a simulated shop [CUSTOMERS=n], or a real one: DATA=export.csv[.gz|.xz|.zst]
 	@$(LOCAL) demo $${DATA:+--data "$$DATA"} $${CUSTOMERS:+--customers "$$CUSTOMERS"}
 
 up: venv ## open Airflow on localhost with the demo's data; prints address and login

@@ -5,7 +5,8 @@ test snapshot is the last whose 90 days of outcome are fully covered, and traini
 known before it. A model that does not beat its baselines and the champion is kept and reported, and not promoted.
 With too little data the run is skipped and says what is missing.
 
-If a task fails: its last log line says what happened and what to do. Clear the task and it runs again.
+If a task fails: the line "Task failed with exception" in its log says what happened and what to do. Clear the task
+and it runs again.
 """
 
 from datetime import UTC, datetime

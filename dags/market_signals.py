@@ -3,7 +3,8 @@
 One run covers one window and looks a week back, because the weather archive fills in its latest days late. Values
 that have not changed are not written again.
 
-If a task fails: its last log line says what happened and what to do. Clear the task and it runs again.
+If a task fails: the line "Task failed with exception" in its log says what happened and what to do. Clear the task
+and it runs again.
 """
 
 from datetime import UTC, datetime

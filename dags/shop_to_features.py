@@ -4,8 +4,8 @@ One run covers one window, `[start, end)` in UTC: yesterday, when it is schedule
 `end` to cover a range in one run; `airflow backfill create` covers it with one run per day. Both give the same
 tables. An event of the asset `shop_load_requested` with `start` and `end` in its extra starts a run as well.
 
-If a task fails: its last log line says what happened and what to do. Nothing is half loaded; clear the task
-and it runs again.
+If a task fails: the line "Task failed with exception" in its log says what happened and what to do. Nothing is half
+loaded; clear the task and it runs again.
 """
 
 from datetime import UTC, datetime

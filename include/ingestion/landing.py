@@ -67,6 +67,7 @@ class Landing:
         name = f"{now:%Y%m%dT%H%M%S%fZ}-{secrets.token_hex(3)}"
         partial = parent / f".partial-{name}"
         with writable(partial):
+            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
             partial.mkdir(parents=True)
         return BatchWriter(self, partial, parent / name, source=source, entity=entity, window=window, began_at=now)
 

@@ -1,4 +1,4 @@
-"""Personal data stands in clear in `shop.customers` and, until it expires, in landing; nowhere else."""
+"""Personal data stands in clear in `shop.customers` and in landing, which only its owner can read; nowhere else."""
 
 from __future__ import annotations
 

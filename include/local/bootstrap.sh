@@ -16,7 +16,8 @@ if [ -x .venv/bin/python ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; the
 fi
 
 find_python() {
-    for name in python3.13 python3.12 python3.11 python3 python; do
+    # 3.11 first: it is what the tests run on.
+    for name in python3.11 python3.12 python3.13 python3 python; do
         if "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
             printf '%s' "$name"
             return

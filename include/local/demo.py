@@ -76,7 +76,8 @@ def summarise(
             sums(conn, step="build", after=receipt_before),
         )
         rejected, size = rejections(conn), database_bytes(conn)
-        model = model_report(conn, start=stack.health["start"], end=stack.health["end"])
+        was_judged = any(task.task_id == "promote" and task.state == "success" for task in tasks)
+        model = model_report(conn, start=stack.health["start"], end=stack.health["end"]) if was_judged else None
     checks = all_checks(tasks=tasks, upserts=upserts, builds=builds, before=before, after=after, health=stack.health)
     data = stack.shop.data
     described = f"The export {data.name}" if data else f"A simulated shop of {stack.shop.customers:,} customers"

@@ -104,7 +104,7 @@ def _result(task: dict[str, Any], *, dag_id: str, run_id: str) -> TaskResult:
 
 
 def _line(result: TaskResult) -> str:
-    return f"{result.dag_id}: {result.task_id:<28} {result.state:<8} {result.seconds:6.1f} s"
+    return f"{result.dag_id + ': ' + result.task_id:<46} {result.state:<8} {result.seconds:6.1f} s"
 
 
 def _failure(result: TaskResult, places: Places) -> str:

@@ -157,7 +157,6 @@ def wait_for_sandbox(
             raise LocalStackError(
                 f"The sandbox ended with code {code}. Its log {part.log}:\n{log_tail(Path(part.log))}"
             )
-        check_alive(part)
         if time.monotonic() > deadline:
             raise LocalStackError(
                 f"The sandbox did not serve within {deadline_seconds:.0f} s. Its log {part.log}:\n"

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from airflow.sdk import Connection
+from airflow.sdk.exceptions import AirflowNotFoundException
 
 from include.sources.settings import SourceSettings
 
@@ -19,7 +20,7 @@ def source_settings(connection_id: str) -> SourceSettings:
 
     The host may bring its scheme along; without one the connection's schema counts, else https.
     """
-    connection = Connection.get(connection_id)
+    connection = _connection(connection_id)
     host = (connection.host or "").rstrip("/")
     if "://" not in host:
         host = f"{connection.schema or 'https'}://{host}"
@@ -36,7 +37,7 @@ def warehouse_dsn() -> str:
     """The warehouse's connection string, from the connection `warehouse`."""
     from psycopg.conninfo import make_conninfo
 
-    connection = Connection.get("warehouse")
+    connection = _connection("warehouse")
     return make_conninfo(
         host=connection.host,
         port=connection.port,
@@ -44,6 +45,17 @@ def warehouse_dsn() -> str:
         password=connection.password,
         dbname=connection.schema,
     )
+
+
+def _connection(connection_id: str) -> Connection:
+    """:raises NotConfigured: there is no such connection."""
+    try:
+        return Connection.get(connection_id)
+    except AirflowNotFoundException:
+        raise NotConfigured(
+            f"There is no Airflow connection `{connection_id}`. Define it in the UI, or set AIRFLOW_CONN_"
+            f"{connection_id.upper()} for every part of Airflow; .env.example describes each. Then clear this task."
+        ) from None
 
 
 def storage() -> Path:
