@@ -135,7 +135,7 @@ def test_a_batch_without_a_readable_manifest_is_named_with_what_to_do(tmp_path, 
 def test_a_folder_that_cannot_be_written_is_named_with_what_to_do(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(
-        LandingNotWritable, match=r"file/shop_api.* cannot be written \(Not a directory\).*REGULARS_STORAGE"
+        LandingNotWritable, match=r"file/shop_api.* cannot be written \(File exists\).*REGULARS_STORAGE"
     ):
         begin(Landing(tmp_path / "file"))
 
@@ -156,3 +156,8 @@ def test_folders_sort_by_window_and_by_when_they_were_read(tmp_path):
     later = landing.open_batch(source="s", entity="orders", window=WINDOW, now=NOW + timedelta(seconds=1)).close()
     earlier = landing.open_batch(source="s", entity="orders", window=WINDOW, now=NOW).close()
     assert sorted([later, earlier]) == [earlier, later]
+
+
+def test_nobody_but_its_owner_can_look_into_landing(tmp_path):
+    begin(Landing(tmp_path / "landing")).close()
+    assert (tmp_path / "landing").stat().st_mode & 0o777 == 0o700
