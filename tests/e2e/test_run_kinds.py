@@ -84,6 +84,17 @@ class Running:
             assert time.monotonic() < deadline, f"only {len(ended)} of {count} runs ended: {self.runs()}"
             time.sleep(0.5)
 
+    def backfill(self, *, first_day: str, last_day: str, options: tuple[str, ...]) -> None:
+        """Create a backfill; Airflow allows one at a time, and marks one as over some while after its last run."""
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while any(
+            each["completed_at"] is None for each in self.api._call("GET", f"backfills?dag_id={DAG_ID}")["backfills"]
+        ):
+            assert time.monotonic() < deadline, "the backfill before this one is never marked as over"
+            time.sleep(0.5)
+        dates = ("--from-date", first_day, "--to-date", last_day)
+        self.airflow("backfill", "create", "--dag-id", DAG_ID, *dates, *options)
+
     def tables(self) -> dict[str, list[dict[str, Any]]]:
         """What the run left behind, but for when it was written; of features the newest version of each row."""
         found = {}
@@ -171,10 +182,7 @@ def test_scheduled_backfilled_manual_asset_triggered_and_tested_runs_of_a_window
     outcomes["asset-triggered"] = running.tables()
 
     running.empty_warehouse()
-    running.airflow(
-        "backfill", "create", "--dag-id", DAG_ID, "--from-date", day, "--to-date", day,
-        "--reprocess-behavior", "completed",
-    )  # fmt: skip
+    running.backfill(first_day=day, last_day=day, options=("--reprocess-behavior", "completed"))
     running.wait_for(lambda run: run["run_type"] == "backfill")
     outcomes["backfill"] = running.tables()
 
@@ -203,10 +211,8 @@ def test_a_backfill_of_several_days_equals_one_ranged_run(running: Running, sche
     assert {row["event_time"][:10] for row in expected["customer_rfm"]} == {f"2024-06-0{day}" for day in (4, 5, 6, 7)}
 
     running.empty_warehouse()
-    running.airflow(
-        "backfill", "create", "--dag-id", DAG_ID, "--from-date", f"{start:%Y-%m-%d}",
-        "--to-date", f"{end - timedelta(days=1):%Y-%m-%d}", "--max-active-runs", "1",
-    )  # fmt: skip
+    last_day = end - timedelta(days=1)
+    running.backfill(first_day=f"{start:%Y-%m-%d}", last_day=f"{last_day:%Y-%m-%d}", options=("--max-active-runs", "1"))
 
     def is_of_backfill(run: dict[str, Any]) -> bool:
         return run["run_type"] == "backfill" and run["logical_date"][:10].startswith("2024-06")
