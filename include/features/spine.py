@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -105,7 +106,7 @@ def _instants(column: pa.Array | pd.Series, *, name: str) -> npt.NDArray[np.int6
 def _instants_of_objects(values: Sequence[object], *, name: str) -> pa.Array:
     """A column of Python objects as instants; pd.Timestamp counts as the datetime it is."""
     _refuse(values, lambda value: not isinstance(value, datetime) or value is pd.NaT, name, "is null or not an instant")
-    _refuse(values, lambda value: value.tzinfo is None, name, "has no time zone")  # type: ignore[attr-defined]
+    _refuse(values, lambda value: value.tzinfo is None, name, "has no time zone")
     return pa.array([pd.Timestamp(value).tz_convert("UTC").to_pydatetime(warn=False) for value in values], INSTANT)
 
 
@@ -118,7 +119,7 @@ def _keys(column: pa.Array | pd.Series, *, name: str) -> pa.Array:
             name,
             "is not an integer",
         )
-        _refuse(values, lambda value: value is not None and abs(value) > _LARGEST_KEY, name, "is larger than any key")  # type: ignore[arg-type]
+        _refuse(values, lambda value: value is not None and abs(value) > _LARGEST_KEY, name, "is larger than any key")
         column = pa.array(values, pa.int64())
     if pa.types.is_null(column.type):
         return column.cast(pa.int64())
@@ -134,7 +135,7 @@ def _keys(column: pa.Array | pd.Series, *, name: str) -> pa.Array:
     return column.cast(pa.int64())
 
 
-def _refuse(values: Sequence[object], is_bad: Callable[[object], bool], name: str, what: str) -> None:
+def _refuse(values: Sequence[object], is_bad: Callable[[Any], bool], name: str, what: str) -> None:
     bad = [position for position, value in enumerate(values) if is_bad(value)]
     if bad:
         raise BadSpine(f"{_rows(bad)}: {name} {what} (the first is {values[bad[0]]!r}).")

@@ -37,34 +37,38 @@ class AirflowApi:
 
     def health(self) -> dict[str, Any]:
         """Airflow's own words about its parts."""
-        return self._call("GET", "monitor/health")
+        return self.call("GET", "monitor/health")
 
     def dags(self) -> dict[str, dict[str, Any]]:
         """The DAGs Airflow knows, by id."""
-        return {dag["dag_id"]: dag for dag in self._call("GET", "dags?limit=100")["dags"]}
+        return {dag["dag_id"]: dag for dag in self.call("GET", "dags?limit=100")["dags"]}
 
     def import_errors(self) -> list[dict[str, Any]]:
         """Files in the DAG folder that cannot be imported."""
-        return self._call("GET", "importErrors")["import_errors"]
+        return self.call("GET", "importErrors")["import_errors"]
 
     def pause(self, dag_id: str, *, is_paused: bool) -> None:
         """Pause or unpause a DAG."""
-        self._call("PATCH", f"dags/{dag_id}", json={"is_paused": is_paused})
+        self.call("PATCH", f"dags/{dag_id}", json={"is_paused": is_paused})
 
     def trigger(self, dag_id: str, *, conf: dict[str, Any]) -> str:
         """Start a run now and return its id."""
         body = {"logical_date": None, "conf": conf}
-        return self._call("POST", f"dags/{dag_id}/dagRuns", json=body)["dag_run_id"]
+        return self.call("POST", f"dags/{dag_id}/dagRuns", json=body)["dag_run_id"]
 
     def run_state(self, dag_id: str, run_id: str) -> str:
         """State of a run: queued, running, success, failed."""
-        return self._call("GET", f"dags/{dag_id}/dagRuns/{run_id}")["state"]
+        return self.call("GET", f"dags/{dag_id}/dagRuns/{run_id}")["state"]
 
     def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         """The task instances of a run."""
-        return self._call("GET", f"dags/{dag_id}/dagRuns/{run_id}/taskInstances?limit=200")["task_instances"]
+        return self.call("GET", f"dags/{dag_id}/dagRuns/{run_id}/taskInstances?limit=200")["task_instances"]
 
-    def _call(self, method: str, path: str, *, json: dict[str, Any] | None = None) -> dict[str, Any]:
+    def call(self, method: str, path: str, *, json: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Ask for any path below `/api/v2` and return the answer.
+
+        :raises LocalStackError: Airflow does not answer, or refuses.
+        """
         address = f"{self.url}/api/v2/{path}"
         try:
             answer = self._session.request(method, address, json=json, timeout=60)

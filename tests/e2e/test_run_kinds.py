@@ -69,7 +69,7 @@ class Running:
         return ended.stdout
 
     def runs(self) -> list[dict[str, Any]]:
-        return self.api._call("GET", f"dags/{DAG_ID}/dagRuns?limit=100")["dag_runs"]
+        return self.api.call("GET", f"dags/{DAG_ID}/dagRuns?limit=100")["dag_runs"]
 
     def wait_for(self, is_wanted: Callable[[dict[str, Any]], bool], *, count: int = 1) -> list[dict[str, Any]]:
         """Wait until so many runs of a kind have ended, all well."""
@@ -88,7 +88,7 @@ class Running:
         """Create a backfill; Airflow allows one at a time, and marks one as over some while after its last run."""
         deadline = time.monotonic() + DEADLINE_SECONDS
         while any(
-            each["completed_at"] is None for each in self.api._call("GET", f"backfills?dag_id={DAG_ID}")["backfills"]
+            each["completed_at"] is None for each in self.api.call("GET", f"backfills?dag_id={DAG_ID}")["backfills"]
         ):
             assert time.monotonic() < deadline, "the backfill before this one is never marked as over"
             time.sleep(0.5)
@@ -176,8 +176,8 @@ def test_scheduled_backfilled_manual_asset_triggered_and_tested_runs_of_a_window
     outcomes["manual"] = running.tables()
 
     running.empty_warehouse()
-    assets = running.api._call("GET", "assets?name_pattern=shop_load_requested")["assets"]
-    running.api._call("POST", "assets/events", json={"asset_id": assets[0]["id"], "extra": window})
+    assets = running.api.call("GET", "assets?name_pattern=shop_load_requested")["assets"]
+    running.api.call("POST", "assets/events", json={"asset_id": assets[0]["id"], "extra": window})
     running.wait_for(lambda run: run["run_type"] == "asset_triggered")
     outcomes["asset-triggered"] = running.tables()
 
