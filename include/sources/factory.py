@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from include.sources.alpha_vantage import AlphaVantage
+from include.sources.network import Network
 from include.sources.open_meteo import OpenMeteo
 from include.sources.segment_events import SegmentEvents
 from include.sources.settings import SourceSettings
@@ -14,7 +16,16 @@ from include.sources.woocommerce_orders import WooCommerceOrders
 from include.sources.woocommerce_products import WooCommerceProducts
 from include.sources.woocommerce_refunds import WooCommerceRefunds
 
-SOURCES: dict[str, tuple[str, Callable[[SourceSettings], Source]]] = {
+
+class Builder(Protocol):
+    """Makes a source of one kind."""
+
+    def __call__(self, settings: SourceSettings, *, network: Network) -> Source:
+        """The source that reads from where `settings` say."""
+        ...
+
+
+SOURCES: dict[str, tuple[str, Builder]] = {
     "customers": ("shop_api", WooCommerceCustomers),
     "products": ("shop_api", WooCommerceProducts),
     "orders": ("shop_api", WooCommerceOrders),
@@ -26,11 +37,12 @@ SOURCES: dict[str, tuple[str, Callable[[SourceSettings], Source]]] = {
 """Entity name to the connection it comes through and the source that reads it."""
 
 
-def source_for(entity: str, *, settings_of: Callable[[str], SourceSettings]) -> Source:
+def source_for(entity: str, *, settings_of: Callable[[str], SourceSettings], network: Network | None = None) -> Source:
     """The source of an entity.
 
     :param settings_of: from a connection's name to its settings.
+    :param network: what it shares with other processes; with none, only what this process knows.
     :raises KeyError: no source brings in such an entity.
     """
     connection, build = SOURCES[entity]
-    return build(settings_of(connection))
+    return build(settings_of(connection), network=network or Network())

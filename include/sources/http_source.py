@@ -10,6 +10,7 @@ import msgspec
 from include.entities.entity import Entity
 from include.entities.window import Window
 from include.sources.http import DEFAULT_LIMITS, HttpLimits
+from include.sources.network import Network
 from include.sources.parsing import parse_rows
 from include.sources.settings import SourceSettings
 from include.sources.source import Page, Parsed
@@ -26,9 +27,12 @@ class HttpSource:
     page_decoder: msgspec.json.Decoder | None = None
     row_decoder: msgspec.json.Decoder
 
-    def __init__(self, settings: SourceSettings, *, limits: HttpLimits = DEFAULT_LIMITS) -> None:
+    def __init__(
+        self, settings: SourceSettings, *, network: Network | None = None, limits: HttpLimits = DEFAULT_LIMITS
+    ) -> None:
         self.name = settings.name
         self._settings = settings
+        self._network = network or Network()
         self._limits = limits
 
     def split(self, body: bytes, window: Window) -> Sequence[bytes]:

@@ -15,7 +15,8 @@ class SourceSettings:
     :param base_url: scheme, host and port, without a trailing slash.
     :param login: user or consumer key.
     :param password: secret, token or API key; never printed.
-    :param extra: what only this kind of source needs, such as places or symbols.
+    :param extra: what only this kind of source needs, such as places or symbols; and its `limits`.
+    :param kind: the connection's type, such as `http` or `file`.
     """
 
     name: str
@@ -23,3 +24,4 @@ class SourceSettings:
     login: str | None = None
     password: str | None = field(default=None, repr=False)
     extra: Mapping[str, Any] = field(default_factory=dict)
+    kind: str = "http"

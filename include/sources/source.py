@@ -18,12 +18,14 @@ class Page:
     :param request: path and query, without credentials.
     :param received_at: when it had arrived, UTC.
     :param context: what reading the body needs and the body does not say (a place, a currency).
+    :param status: the HTTP status that it came with.
     """
 
     body: bytes
     request: str
     received_at: datetime
     context: Mapping[str, Any] = field(default_factory=dict)
+    status: int = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
