@@ -19,7 +19,7 @@ from include.ingestion.errors import NotValidated
 from include.ingestion.judge import judge_page
 from include.ingestion.landing import Landing, writable
 from include.ingestion.quality import check_expectations, keep_results, refuse_critical
-from include.ingestion.quarantine import quarantine_rows
+from include.ingestion.quarantine import Origin, PostgresQuarantine
 from include.sources.source import Rejection, Source
 from include.warehouse.receipts import Receipt, write_receipt
 
@@ -68,7 +68,10 @@ def validate(
             )
         )
     with conn.transaction():
-        quarantine_rows(conn, rejections, source=source.name, batch=batch, window=window, now=now)
+        origin = Origin(source=source.name, batch=batch, window=window, run="", now=now)
+        with PostgresQuarantine(conn).intake(origin) as intake:
+            for file, rejection in rejections:
+                intake.add(file, [rejection])
         keep_results(conn, results, batch=batch, window=window, now=now)
         for receipt in receipts:
             write_receipt(conn, receipt, now=now)

@@ -1,0 +1,323 @@
+"""What every repository, quarantine and receipts must do, whatever they are kept in. Run against each by a subclass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Protocol
+
+import pyarrow as pa
+import pytest
+
+from include.entities.customers import CUSTOMERS, Customer
+from include.entities.entity import DIGEST, Entity, Expectation, digest_of
+from include.entities.events import EVENTS, Event
+from include.entities.orders import ORDER_LINES, ORDERS, Order, OrderLine
+from include.entities.products import PRODUCTS, Product
+from include.entities.weather_daily import WEATHER_DAILY, WeatherDay
+from include.entities.window import Window
+from include.ingestion.quality import QualityResult
+from include.ingestion.quarantine import Origin, Quarantine
+from include.ingestion.receipts import Receipts
+from include.sources.source import Rejection
+from include.warehouse.receipts import Receipt
+from include.warehouse.repository import Repository
+from include.warehouse.upsert import Rejected
+
+EPOCH = datetime(2024, 1, 1, tzinfo=UTC)
+WINDOW = Window(EPOCH, EPOCH + timedelta(days=1))
+NOW = datetime(2024, 1, 2, 3, tzinfo=UTC)
+LATER = NOW + timedelta(hours=1)
+COUNTS = ("received", "inserted", "updated", "unchanged", "stale", "duplicate", "quarantined", "deleted")
+
+
+class Stores(Protocol):
+    """A repository, a quarantine and receipts over one store, and a look at what they keep."""
+
+    repository: Repository
+    quarantine: Quarantine
+    receipts: Receipts
+
+    def kept_receipts(self) -> list[Mapping[str, Any]]: ...
+
+    def kept_rejections(self) -> list[Mapping[str, Any]]: ...
+
+    def kept_quality_results(self) -> list[tuple[str, str, bool, int, int]]: ...
+
+
+def customer(key: int, hour: int = 0, **values: Any) -> Customer:
+    known = {"email": None, "first_name": None, "last_name": None, "country": None, "registered_at": None}
+    return Customer(
+        customer_id=key, is_paying=False, source_updated_at=EPOCH + timedelta(hours=hour), **{**known, **values}
+    )
+
+
+def line(order: int, number: int, quantity: int = 1) -> OrderLine:
+    return OrderLine(
+        order_id=order, line_id=number, kind="product", product_id=7, sku="S", name="a cup", quantity=quantity,
+        unit_price=Decimal("2.5000"), total_amount=Decimal("2.5000") * quantity,
+    )  # fmt: skip
+
+
+def order(key: int, hour: int = 0, *, lines: Sequence[OrderLine] = (), placed_day: int = 0, number: str = "") -> Order:
+    nothing = Decimal("0.0000")
+    return Order(
+        order_id=key, order_number=number or str(key), customer_id=None, status="processing", currency="GBP",
+        total_amount=nothing, discount_amount=nothing, shipping_amount=nothing, tax_amount=nothing, country=None,
+        placed_at=EPOCH + timedelta(days=placed_day), paid_at=None, completed_at=None, cancelled_at=None,
+        source_updated_at=EPOCH + timedelta(hours=hour), lines=tuple(lines),
+    )  # fmt: skip
+
+
+def weather(day: int, hour: int, *, warmest: float) -> WeatherDay:
+    return WeatherDay(
+        location="London", weather_on=(EPOCH + timedelta(days=day)).date(), latitude=51.5, longitude=-0.12,
+        temperature_max_celsius=warmest, temperature_min_celsius=None, precipitation_mm=None, wind_speed_max_kmh=None,
+        source_updated_at=EPOCH + timedelta(hours=hour),
+    )  # fmt: skip
+
+
+def digest(record: Any) -> bytes:
+    return digest_of(replace(record, source_updated_at=EPOCH))
+
+
+def table_of(entity: Entity, records: Sequence[Any]) -> pa.Table:
+    versions = [record.source_updated_at for record in records]
+    return entity.to_arrow(records, versions=versions, digests=[digest(record) for record in records])
+
+
+def lines_of(orders: Sequence[Order]) -> pa.Table:
+    owners = [each for each in orders for _ in each.lines]
+    lines = [each for one in orders for each in one.lines]
+    versions = [owner.source_updated_at for owner in owners]
+    table = ORDER_LINES.to_arrow(lines, versions=versions, digests=[digest_of(each) for each in lines])
+    return table.append_column("parent_digest", pa.array([digest(owner) for owner in owners], DIGEST))
+
+
+def upsert(repository: Repository, entity: Entity, records: Sequence[Any], **options: Any) -> list[dict[str, int]]:
+    """Merge records and give the counts of the receipts."""
+    if entity is ORDERS:
+        options["child_rows"] = lines_of(records)
+    options = {"window": WINDOW, "source": "shop_api", "now": NOW, **options}
+    receipts = repository.upsert(entity, table_of(entity, records), **options)
+    return [{name: getattr(receipt, name) for name in COUNTS} for receipt in receipts]
+
+
+def counts(**given: int) -> dict[str, int]:
+    return {**dict.fromkeys(COUNTS, 0), **given}
+
+
+class Refused(Exception):
+    """Raised inside a transaction to end it."""
+
+
+def rejection(payload: bytes = b'{"id": 1}', *, rule: str = "shape", position: str = "0") -> Rejection:
+    return Rejection(entity="orders", rule_id=rule, reason="it does not fit", payload=payload, position=position)
+
+
+ORIGIN = Origin(source="shop_api", batch="shop_api/orders/w/b", window=WINDOW, run="scheduled", now=NOW)
+
+
+class WarehouseContract:
+    """Subclasses give the fixture `stores`."""
+
+    def test_a_new_record_is_inserted_and_can_be_had_by_its_key(self, stores: Stores) -> None:
+        assert upsert(stores.repository, CUSTOMERS, [customer(1, country="GB")]) == [counts(received=1, inserted=1)]
+        row = stores.repository.get(CUSTOMERS, (1,))
+        assert row is not None
+        assert row["country"] == "GB"
+        assert (row["source"], row["first_seen_at"], row["ingested_at"]) == ("shop_api", NOW, NOW)
+
+    def test_an_unknown_key_gives_nothing(self, stores: Stores) -> None:
+        assert stores.repository.get(CUSTOMERS, (1,)) is None
+
+    def test_a_newer_version_replaces_the_older_and_keeps_when_it_was_first_seen(self, stores: Stores) -> None:
+        upsert(stores.repository, PRODUCTS, [product(1, name="cup")])
+        done = upsert(stores.repository, PRODUCTS, [product(1, hour=1, name="mug")], now=LATER)
+        assert done == [counts(received=1, updated=1)]
+        row = stores.repository.get(PRODUCTS, (1,))
+        assert row is not None
+        assert (row["name"], row["first_seen_at"], row["ingested_at"]) == ("mug", NOW, LATER)
+
+    def test_an_older_version_is_stale_and_changes_nothing(self, stores: Stores) -> None:
+        upsert(stores.repository, PRODUCTS, [product(1, hour=1, name="mug")])
+        before = stores.repository.get(PRODUCTS, (1,))
+        done = upsert(stores.repository, PRODUCTS, [product(1, name="cup")], now=LATER)
+        assert done == [counts(received=1, stale=1)]
+        assert stores.repository.get(PRODUCTS, (1,)) == before
+
+    def test_an_identical_version_is_unchanged_and_not_written(self, stores: Stores) -> None:
+        upsert(stores.repository, PRODUCTS, [product(1)])
+        assert upsert(stores.repository, PRODUCTS, [product(1)], now=LATER) == [counts(received=1, unchanged=1)]
+        row = stores.repository.get(PRODUCTS, (1,))
+        assert row is not None
+        assert row["ingested_at"] == NOW
+
+    def test_of_two_that_claim_the_same_instant_one_wins_whatever_the_order(self, stores: Stores) -> None:
+        first, second = sorted([product(1, name="cup"), product(1, name="mug")], key=digest)
+        assert upsert(stores.repository, PRODUCTS, [second]) == [counts(received=1, inserted=1)]
+        assert upsert(stores.repository, PRODUCTS, [first]) == [counts(received=1, stale=1)]
+        row = stores.repository.get(PRODUCTS, (1,))
+        assert row is not None
+        assert row["name"] == second.name
+
+    def test_a_key_met_twice_in_a_batch_is_one_row_and_one_duplicate(self, stores: Stores) -> None:
+        done = upsert(stores.repository, PRODUCTS, [product(1, hour=1, name="mug"), product(1, name="cup")])
+        assert done == [counts(received=2, inserted=1, duplicate=1)]
+        row = stores.repository.get(PRODUCTS, (1,))
+        assert row is not None
+        assert row["name"] == "mug"
+
+    def test_a_column_that_keeps_its_last_known_value_survives_a_null(self, stores: Stores) -> None:
+        upsert(stores.repository, CUSTOMERS, [customer(1, country="GB", registered_at=EPOCH)])
+        upsert(stores.repository, CUSTOMERS, [customer(1, hour=1, registered_at=LATER)])
+        row = stores.repository.get(CUSTOMERS, (1,))
+        assert row is not None
+        assert (row["country"], row["registered_at"]) == ("GB", EPOCH)
+
+    def test_an_observed_row_with_the_same_content_is_unchanged_however_often_it_is_read(self, stores: Stores) -> None:
+        upsert(stores.repository, WEATHER_DAILY, [weather(0, 0, warmest=9.5)])
+        again = upsert(stores.repository, WEATHER_DAILY, [weather(0, 5, warmest=9.5)], now=LATER)
+        assert again == [counts(received=1, unchanged=1)]
+        corrected = upsert(stores.repository, WEATHER_DAILY, [weather(0, 6, warmest=9.7)], now=LATER)
+        assert corrected == [counts(received=1, updated=1)]
+
+    def test_json_objects_are_merged_where_the_entity_says_so(self, stores: Stores) -> None:
+        upsert(stores.repository, PRODUCTS, [product(1, attributes={"size": ["S"], "colour": ["red"]})])
+        upsert(stores.repository, PRODUCTS, [product(1, hour=1, attributes={"size": ["L"]})])
+        row = stores.repository.get(PRODUCTS, (1,))
+        assert row is not None
+        assert row["attributes"] == {"size": ["L"], "colour": ["red"]}
+
+    def test_json_comes_back_as_it_was(self, stores: Stores) -> None:
+        properties = {"page": "/a'; DROP TABLE shop.events; --", "context": {"n": [1, None, "ü"]}}
+        upsert(stores.repository, EVENTS, [event("e1", properties)])
+        row = stores.repository.get(EVENTS, ("e1",))
+        assert row is not None
+        assert row["properties"] == properties
+
+    def test_lines_are_replaced_as_a_set_with_their_order(self, stores: Stores) -> None:
+        upsert(stores.repository, ORDERS, [order(1, lines=[line(1, 1), line(1, 2), line(1, 3)])])
+        newer = order(1, hour=1, lines=[line(1, 1), line(1, 2, quantity=5), line(1, 4)])
+        done = upsert(stores.repository, ORDERS, [newer], now=LATER)
+        assert done == [
+            counts(received=1, updated=1),
+            counts(received=3, inserted=1, updated=1, unchanged=1, deleted=1),
+        ]
+        get = stores.repository.get
+        assert get(ORDER_LINES, (1, 3)) is None
+        untouched, changed = get(ORDER_LINES, (1, 1)), get(ORDER_LINES, (1, 2))
+        assert untouched is not None and changed is not None
+        assert (untouched["ingested_at"], changed["ingested_at"], changed["quantity"]) == (NOW, LATER, 5)
+
+    def test_lines_of_an_older_version_are_stale_with_it(self, stores: Stores) -> None:
+        upsert(stores.repository, ORDERS, [order(1, hour=1, lines=[line(1, 1)])])
+        done = upsert(stores.repository, ORDERS, [order(1, lines=[line(1, 1), line(1, 2)])])
+        assert done == [counts(received=1, stale=1), counts(received=2, stale=2)]
+        assert stores.repository.get(ORDER_LINES, (1, 2)) is None
+
+    def test_lines_of_a_version_that_lost_within_the_batch_are_duplicates(self, stores: Stores) -> None:
+        batch = [order(1, lines=[line(1, 1), line(1, 2)]), order(1, hour=1, lines=[line(1, 1)])]
+        done = upsert(stores.repository, ORDERS, batch)
+        assert done == [counts(received=2, inserted=1, duplicate=1), counts(received=3, inserted=1, duplicate=2)]
+
+    def test_what_validation_kept_back_is_part_of_the_account(self, stores: Stores) -> None:
+        done = upsert(stores.repository, ORDERS, [order(1)], rejected=Rejected(rows=2, child_rows=3))
+        assert done == [counts(received=3, inserted=1, quarantined=2), counts(received=3, quarantined=3)]
+
+    def test_the_receipt_tells_the_oldest_event_time_that_was_touched(self, stores: Stores) -> None:
+        batch = [order(1, placed_day=3), order(2, placed_day=1), order(3, placed_day=2)]
+        upsert(stores.repository, ORDERS, batch)
+        upsert(stores.repository, ORDERS, [order(1, placed_day=3), order(3, hour=1, placed_day=4)])
+        upsert(stores.repository, ORDERS, [order(1, placed_day=3)])
+        oldest = [each["oldest_event_at"] for each in stores.kept_receipts() if each["entity"] == "orders"]
+        assert oldest == [EPOCH + timedelta(days=1), EPOCH + timedelta(days=2), None]
+
+    def test_receipts_of_a_merge_are_kept_with_it(self, stores: Stores) -> None:
+        upsert(stores.repository, ORDERS, [order(1, lines=[line(1, 1)])], batch="b")
+        kept = [(each["step"], each["entity"], each["received"], each["batch"]) for each in stores.kept_receipts()]
+        assert kept == [("upsert", "orders", 1, "b"), ("upsert", "order_lines", 1, "b")]
+
+    def test_a_receipt_is_kept(self, stores: Stores) -> None:
+        receipt = Receipt(
+            step="extract", entity="orders", window=WINDOW, received=3, passed=3, batch="b", details={"pages": 1}
+        )
+        stores.receipts.write(receipt, now=NOW)
+        (kept,) = stores.kept_receipts()
+        assert {name: kept[name] for name in ("step", "entity", "received", "passed", "batch", "details")} == {
+            "step": "extract", "entity": "orders", "received": 3, "passed": 3, "batch": "b", "details": {"pages": 1},
+        }  # fmt: skip
+
+    def test_outcomes_of_expectations_are_kept(self, stores: Stores) -> None:
+        expectation = Expectation("ExpectColumnValuesToNotBeNull", {"column": "order_id"})
+        result = QualityResult(entity="orders", expectation=expectation, is_success=False, row_count=9, failed_count=2)
+        stores.receipts.keep_quality_results([result], batch="b", window=WINDOW, now=NOW)
+        assert stores.kept_quality_results() == [("orders", "ExpectColumnValuesToNotBeNull", False, 9, 2)]
+
+    def test_a_rejected_row_is_kept_with_reason_and_origin(self, stores: Stores) -> None:
+        with stores.quarantine.intake(ORIGIN) as intake:
+            intake.add("page-00001.gz", [rejection(position="4.2")])
+        (kept,) = stores.kept_rejections()
+        expected = {
+            "entity": "orders", "rule_id": "shape", "reason": "it does not fit", "payload": '{"id": 1}',
+            "landing_file": "shop_api/orders/w/b/page-00001.gz", "landing_position": "4.2", "source": "shop_api",
+            "window_start": WINDOW.start, "window_end": WINDOW.end, "rejected_at": NOW,
+        }  # fmt: skip
+        assert {name: kept[name] for name in expected} == expected
+
+    def test_the_same_payload_is_two_rows_in_one_batch_and_none_more_in_the_next_run(self, stores: Stores) -> None:
+        for _ in range(2):
+            with stores.quarantine.intake(ORIGIN) as intake:
+                intake.add("page-00001.gz", [rejection()])
+                intake.add("page-00002.gz", [rejection(), rejection(rule="money")])
+        kept = sorted((each["rule_id"], each["occurrence"]) for each in stores.kept_rejections())
+        assert kept == [("money", 1), ("shape", 1), ("shape", 2)]
+
+    @pytest.mark.parametrize(
+        ("payload", "shown"),
+        [
+            (b'{"email": "a@b.org", "id": 1}', '{"email": "(personal data, see landing)", "id": 1}'),
+            (b"\xff\x00 broken", "\\xff\\x00 broken"),
+        ],
+    )
+    def test_a_payload_is_shown_without_personal_data_and_as_storable_text(
+        self, stores: Stores, payload: bytes, shown: str
+    ) -> None:
+        with stores.quarantine.intake(ORIGIN) as intake:
+            intake.add("page-00001.gz", [rejection(payload)])
+        assert [each["payload"] for each in stores.kept_rejections()] == [shown]
+
+    def test_nothing_added_keeps_nothing(self, stores: Stores) -> None:
+        with stores.quarantine.intake(ORIGIN) as intake:
+            intake.add("page-00001.gz", [])
+        assert stores.kept_rejections() == []
+
+    def test_a_transaction_that_fails_leaves_nothing_of_any_of_them(self, stores: Stores) -> None:
+        upsert(stores.repository, CUSTOMERS, [customer(1, country="GB")])
+        before = (stores.kept_receipts(), stores.repository.get(CUSTOMERS, (1,)))
+        with pytest.raises(Refused), stores.repository.transaction():
+            upsert(stores.repository, CUSTOMERS, [customer(1, hour=1, country="DE"), customer(2)])
+            with stores.quarantine.intake(ORIGIN) as intake:
+                intake.add("page-00001.gz", [rejection()])
+            stores.receipts.write(Receipt(step="extract", entity="orders", window=WINDOW, received=0), now=NOW)
+            raise Refused
+        assert (stores.kept_receipts(), stores.repository.get(CUSTOMERS, (1,))) == before
+        assert stores.repository.get(CUSTOMERS, (2,)) is None
+        assert stores.kept_rejections() == []
+
+
+def product(key: int, hour: int = 0, *, name: str = "cup", **values: Any) -> Product:
+    known = {"sku": None, "price": Decimal("2.5000"), "currency": "GBP", "categories": ("kitchen",), "attributes": {}}
+    return Product(
+        product_id=key, name=name, stock_status=None, is_published=True,
+        source_updated_at=EPOCH + timedelta(hours=hour), **{**known, "created_at": EPOCH, **values},
+    )  # fmt: skip
+
+
+def event(key: str, properties: dict[str, Any]) -> Event:
+    return Event(
+        event_id=key, event_name="Product Viewed", customer_id=None, anonymous_id="x", product_id=None, order_id=None,
+        properties=properties, occurred_at=EPOCH, source_updated_at=EPOCH,
+    )  # fmt: skip

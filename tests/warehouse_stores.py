@@ -1,0 +1,62 @@
+"""The stores that the warehouse contract is run against."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+from include.ingestion.memory import MemoryQuarantine, MemoryReceipts
+from include.ingestion.quarantine import PostgresQuarantine
+from include.ingestion.receipts import PostgresReceipts
+from include.warehouse.memory import MemoryRepository, MemoryStore
+from include.warehouse.repository import PostgresRepository
+
+
+class StoresInMemory:
+    """Everything in one `MemoryStore`."""
+
+    def __init__(self) -> None:
+        self.store = MemoryStore()
+        self.repository = MemoryRepository(self.store)
+        self.quarantine = MemoryQuarantine(self.store)
+        self.receipts = MemoryReceipts(self.store)
+
+    def kept_receipts(self) -> list[Mapping[str, Any]]:
+        return [{name: getattr(each, name) for name in each.__slots__} for each in self.store.receipts]
+
+    def kept_rejections(self) -> list[Mapping[str, Any]]:
+        names = ("entity", "rule_id", "payload_digest", "occurrence")
+        return [{**dict(zip(names, key, strict=True)), **row} for key, row in self.store.rejected_rows.items()]
+
+    def kept_quality_results(self) -> list[tuple[str, str, bool, int, int]]:
+        return [
+            (each.entity, each.expectation.kind, each.is_success, each.row_count, each.failed_count)
+            for each in self.store.quality_results
+        ]
+
+
+class StoresInPostgres:
+    """Everything through one connection."""
+
+    def __init__(self, conn: psycopg.Connection) -> None:
+        self.conn = conn
+        self.repository = PostgresRepository(conn)
+        self.quarantine = PostgresQuarantine(conn)
+        self.receipts = PostgresReceipts(conn)
+
+    def kept_receipts(self) -> list[Mapping[str, Any]]:
+        return self._rows("SELECT * FROM ops.receipts ORDER BY receipt_id")
+
+    def kept_rejections(self) -> list[Mapping[str, Any]]:
+        return self._rows("SELECT * FROM quarantine.rejected_rows")
+
+    def kept_quality_results(self) -> list[tuple[str, str, bool, int, int]]:
+        query = "SELECT entity, expectation, is_success, row_count, failed_count FROM ops.quality_results"
+        return [tuple(row.values()) for row in self._rows(query)]  # type: ignore[misc]  # five columns
+
+    def _rows(self, query: str) -> list[Mapping[str, Any]]:
+        with self.conn.transaction(), self.conn.cursor(row_factory=dict_row) as cursor:
+            return list(cursor.execute(query))  # type: ignore[call-overload]  # a query of this file
