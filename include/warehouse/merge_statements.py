@@ -57,6 +57,11 @@ def _fresh(name: str) -> sql.Composed:
     return sql.SQL("DROP TABLE IF EXISTS {}; ").format(sql.Identifier("pg_temp", name))
 
 
+def newest_version(entity: Entity) -> sql.Composed:
+    """The greatest `source_updated_at` among the incoming rows; null when there are none."""
+    return sql.SQL("SELECT max(source_updated_at) FROM {}").format(incoming_table(entity))
+
+
 def drop_superseded(entity: Entity) -> sql.Composed:
     """Of the incoming rows with one key keep the one with the greatest (version, digest)."""
     return sql.SQL(

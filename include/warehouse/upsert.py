@@ -65,7 +65,8 @@ def upsert_rows(
     :param now: written as `ingested_at`, UTC.
     :param child_rows: as the child's `arrow_schema`, with `parent_digest` in addition.
     :param rejected: rows that validation quarantined; they are part of what was received.
-    :returns: the closed receipts, already stored: the entity's, then its child's.
+    :returns: the closed receipts, already stored: the entity's, then its child's. `newest_version_at` in their details
+        is the greatest `source_updated_at` that came in, for the watermark.
     :raises SchemaMismatch: a column is missing or of another type; nothing was written.
     """
     _check_schema(entity, rows)
@@ -76,6 +77,7 @@ def upsert_rows(
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (entity.table,))
         cursor.execute("SET LOCAL work_mem = '128MB'")
         counts, oldest_event_at = _merge(cursor, entity, rows, parameters)
+        newest_version_at = _one(cursor.execute(statements.newest_version(entity)))[0]
         accounts = [(entity, rows.num_rows, rejected.rows, counts)]
         if entity.child is not None:
             lines = child_rows if child_rows is not None else _no_lines(entity.child)
@@ -91,6 +93,7 @@ def upsert_rows(
                 quarantined=rejected_count,
                 oldest_event_at=oldest_event_at,
                 batch=batch,
+                details={"newest_version_at": newest_version_at.isoformat()} if newest_version_at else {},
                 seconds=time.monotonic() - started,
                 **outcome,  # type: ignore[arg-type]  # counts only
             )

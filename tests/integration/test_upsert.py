@@ -288,6 +288,14 @@ def test_a_receipt_names_the_oldest_event_that_the_load_touched(warehouse):
     assert receipt.oldest_event_at == EPOCH - timedelta(days=3)
 
 
+def test_a_receipt_names_the_newest_version_that_came_in_whether_or_not_it_changed_anything(warehouse):
+    versions = [order(1, 5, ()), order(1, 2, ()), order(2, 3, ())]
+    for _ in range(2):
+        receipt = load_orders(warehouse, versions)[0]
+        assert receipt.details == {"newest_version_at": versions[0].source_updated_at.isoformat()}
+    assert load_orders(warehouse, [])[0].details == {}
+
+
 def test_json_columns_of_versions_are_merged(warehouse):
     def product(version: int, attributes: dict) -> Product:
         return Product(
