@@ -12,7 +12,11 @@ class LandingDamaged(RuntimeError):
 
 
 class LandingNotWritable(OSError):
-    """The folder of landing is full, read-only or not a folder. No batch appeared."""
+    """Landing's folder or bucket is full, read-only, not there, or does not let us in. No file appeared."""
+
+
+class LandingUnreachable(RuntimeError):
+    """Landing's folder or bucket does not answer, or does not let us read. Trying again may help."""
 
 
 class NotValidated(RuntimeError):

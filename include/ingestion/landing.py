@@ -1,32 +1,51 @@
 """Landing: the raw bytes of every answer, kept so that anything can be loaded again without the API.
 
-A batch is what one extraction of one entity over one window brought. Its folder appears whole or not at
-all: it is written under another name and renamed once its manifest is complete.
+A batch is what one extraction of one entity over one window brought: `<root>/<source>/<entity>/<window>/<batch>/`
+with one compressed file per page and a manifest. The manifest is written last, and a batch exists when its manifest
+does: what a killed process leaves is nobody's batch, and is swept with the expired ones. The root is a local folder
+or an object store (`s3://bucket/landing`), by the same code.
 """
 
 from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 import secrets
-import shutil
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, suppress
 from datetime import datetime
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
+from upath import UPath
 
 from include.entities.window import Window
 from include.ingestion.errors import LandingDamaged, LandingNotWritable
+from include.ingestion.files import (
+    make_folder,
+    names_in,
+    open_file,
+    read_file,
+    remove_file,
+    remove_folder,
+    store_at,
+    write_file,
+    writing_file,
+)
 from include.sources.source import Page
+
+MANIFEST = "manifest.json"
 
 
 class LandedPage(msgspec.Struct, frozen=True):
-    """One line of a manifest: a page, where it lies and what was asked for."""
+    """One line of a manifest: a page, where it lies and what was asked for.
+
+    :param status: HTTP status of the answer.
+    :param received_at: UTC.
+    :param sha256: of the bytes as they came, before compression.
+    """
 
     file: str
     request: str
@@ -34,6 +53,7 @@ class LandedPage(msgspec.Struct, frozen=True):
     rows: int
     sha256: str
     context: Mapping[str, Any] = {}
+    status: int = 200
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -51,36 +71,62 @@ class Manifest(msgspec.Struct, frozen=True):
         """Rows over all pages."""
         return sum(page.rows for page in self.pages)
 
+    @property
+    def window(self) -> Window:
+        """The window that was asked for."""
+        return Window(self.window_start, self.window_end)
 
-@dataclass(frozen=True, slots=True)
+
 class Landing:
-    """A folder of batches, `<root>/<source>/<entity>/<window>/<batch>/`."""
+    """A folder or bucket of batches. A batch goes by its name, `<source>/<entity>/<window>/<batch>`.
 
-    root: Path
+    :param root: a path, or the address of a folder or bucket.
+    """
+
+    def __init__(self, root: UPath | os.PathLike[str] | str) -> None:
+        self.root = store_at(root)
 
     def open_batch(self, *, source: str, entity: str, window: Window, now: datetime) -> BatchWriter:
         """Begin a batch.
 
-        :raises LandingNotWritable: the folder cannot be written.
+        :raises LandingNotWritable: the folder cannot be written. A bucket says so at the first page.
         """
-        parent = self.root / source / entity / window.folder
-        name = f"{now:%Y%m%dT%H%M%S%fZ}-{secrets.token_hex(3)}"
-        partial = parent / f".partial-{name}"
-        with writable(partial):
-            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-            partial.mkdir(parents=True)
-        return BatchWriter(self, partial, parent / name, source=source, entity=entity, window=window, began_at=now)
+        name = f"{source}/{entity}/{window.folder}/{now:%Y%m%dT%H%M%S%fZ}-{secrets.token_hex(3)}"
+        make_folder(self.root, mode=0o700)
+        make_folder(self.root / name)
+        return BatchWriter(self, name, source=source, entity=entity, window=window, began_at=now)
 
-    def folder(self, batch: str) -> Path:
-        """The folder of a batch, by its name relative to the root."""
-        return self.root / batch
+    def batches(self, *, entity: str | None = None, window: Window | None = None) -> Iterator[str]:
+        """Names of the complete batches, of one entity or window if given, oldest first.
+
+        :raises LandingUnreachable: the store does not answer.
+        """
+        found = self.folders(entity=entity, window=window)
+        for name in sorted(found, key=lambda name: (name.rsplit("/", 1)[1], name)):
+            if MANIFEST in names_in(self.root / name):
+                yield name
+
+    def folders(self, *, entity: str | None = None, window: Window | None = None) -> Iterator[str]:
+        """Names of all batches, those that are incomplete among them, in no order."""
+        for source in self._within(self.root):
+            for kind in [entity] if entity else self._within(self.root / source):
+                stretches = [window.folder] if window else self._within(self.root / source / kind)
+                for stretch in stretches:
+                    for batch in self._within(self.root / source / kind / stretch):
+                        yield f"{source}/{kind}/{stretch}/{batch}"
+
+    @staticmethod
+    def _within(folder: UPath) -> list[str]:
+        return [name for name in names_in(folder) if not name.startswith(".")]
 
     def manifest(self, batch: str) -> Manifest:
-        """:raises LandingDamaged: there is no such batch."""
-        path = self.folder(batch) / "manifest.json"
+        """:raises LandingDamaged: there is no such batch.
+
+        :raises LandingUnreachable: the store does not answer.
+        """
         try:
-            return msgspec.json.decode(path.read_bytes(), type=Manifest)
-        except (OSError, ValueError) as error:
+            return msgspec.json.decode(read_file(self.root / batch / MANIFEST), type=Manifest)
+        except (FileNotFoundError, NotADirectoryError, ValueError) as error:
             raise LandingDamaged(
                 f"The batch {batch} has no readable manifest ({error}). Clear the extract task to fetch it again."
             ) from error
@@ -89,89 +135,114 @@ class Landing:
         """File name and page, one after the other, each checked against its checksum.
 
         :raises LandingDamaged: a file is missing or was changed.
+        :raises LandingUnreachable: the store does not answer.
         """
         for landed in self.manifest(batch).pages:
-            try:
-                body = gzip.decompress((self.folder(batch) / landed.file).read_bytes())
-            except (OSError, EOFError, zlib.error) as error:
-                raise LandingDamaged(
-                    f"{batch}/{landed.file} cannot be read ({error}). Clear the extract task to fetch it again."
-                ) from error
-            if hashlib.sha256(body).hexdigest() != landed.sha256:
-                raise LandingDamaged(
-                    f"{batch}/{landed.file} is not what was written. Clear the extract task to fetch it again."
-                )
-            yield (
-                landed.file,
-                Page(body=body, request=landed.request, received_at=landed.received_at, context=landed.context),
+            yield landed.file, self._read(batch, landed)
+
+    def page(self, batch: str, file: str) -> Page:
+        """One page of a batch.
+
+        :raises LandingDamaged: there is no such file, or it was changed.
+        :raises LandingUnreachable: the store does not answer.
+        """
+        for landed in self.manifest(batch).pages:
+            if landed.file == file:
+                return self._read(batch, landed)
+        raise LandingDamaged(f"The manifest of {batch} names no {file}. Clear the extract task to fetch it again.")
+
+    def _read(self, batch: str, landed: LandedPage) -> Page:
+        try:
+            body = gzip.decompress(read_file(self.root / batch / landed.file))
+        except (FileNotFoundError, NotADirectoryError, gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise LandingDamaged(
+                f"{batch}/{landed.file} cannot be read ({error}). Clear the extract task to fetch it again."
+            ) from error
+        if sha256(body) != landed.sha256:
+            raise LandingDamaged(
+                f"{batch}/{landed.file} is not what was written. Clear the extract task to fetch it again."
             )
+        return Page(
+            body=body,
+            request=landed.request,
+            received_at=landed.received_at,
+            context=landed.context,
+            status=landed.status,
+        )
+
+    def writing(self, batch: str, name: str) -> AbstractContextManager[BinaryIO]:
+        """A file beside the pages of a batch; it appears when the block ends well, else not at all.
+
+        :raises LandingNotWritable: the store is full or not writable; the file did not appear.
+        """
+        return writing_file(self.root / batch / name)
+
+    def reading(self, batch: str, name: str) -> BinaryIO:
+        """A file beside the pages of a batch, to be closed by the caller.
+
+        :raises FileNotFoundError: there is no such file.
+        :raises LandingUnreachable: the store does not answer.
+        """
+        return open_file(self.root / batch / name)
+
+    def remove(self, batch: str, name: str) -> None:
+        """Remove a file beside the pages of a batch, if it is there.
+
+        :raises LandingNotWritable: it cannot be removed.
+        """
+        remove_file(self.root / batch / name)
 
 
 class BatchWriter:
     """Takes pages; `close` makes the batch appear, `discard` leaves nothing of it."""
 
     def __init__(
-        self,
-        landing: Landing,
-        partial: Path,
-        final: Path,
-        *,
-        source: str,
-        entity: str,
-        window: Window,
-        began_at: datetime,
+        self, landing: Landing, name: str, *, source: str, entity: str, window: Window, began_at: datetime
     ) -> None:
-        self._landing = landing
-        self._partial = partial
-        self._final = final
+        self._name = name
+        self._folder = landing.root / name
         self._about = (source, entity, window.start, window.end, began_at)
         self._pages: list[LandedPage] = []
 
     def write(self, page: Page, *, rows: int) -> None:
         """Keep one page.
 
-        :raises LandingNotWritable: the disk is full or not writable; the batch never appears.
+        :raises LandingNotWritable: the store is full or not writable; the batch never appears.
         """
         file = f"page-{len(self._pages) + 1:05d}.gz"
-        with writable(self._partial / file):
-            (self._partial / file).write_bytes(gzip.compress(page.body, compresslevel=1, mtime=0))
+        write_file(self._folder / file, compressed(page.body))
         self._pages.append(
             LandedPage(
                 file=file,
                 request=page.request,
                 received_at=page.received_at,
                 rows=rows,
-                sha256=hashlib.sha256(page.body).hexdigest(),
+                sha256=sha256(page.body),
                 context=page.context,
+                status=page.status,
             )
         )
 
     def close(self) -> str:
-        """Write the manifest, let the batch appear and return its name, relative to the landing's root.
+        """Write the manifest, which makes the batch appear, and return its name.
 
-        :raises LandingNotWritable: the disk is full or not writable; the batch never appears.
+        :raises LandingNotWritable: the store is full or not writable; the batch never appears.
         """
         manifest = Manifest(*self._about, pages=tuple(self._pages))
-        with writable(self._final):
-            (self._partial / "manifest.json").write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
-            self._partial.rename(self._final)
-        return self._final.relative_to(self._landing.root).as_posix()
+        write_file(self._folder / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)))
+        return self._name
 
     def discard(self) -> None:
-        """Remove what was written."""
-        shutil.rmtree(self._partial, ignore_errors=True)
+        """Remove what was written, as far as that can be done; the rest is no batch."""
+        with suppress(LandingNotWritable):
+            remove_folder(self._folder)
 
 
-@contextmanager
-def writable(path: Path) -> Iterator[None]:
-    """Around writing `path`, a file or folder of landing.
+def compressed(body: bytes) -> bytes:
+    """A page as it is kept."""
+    return gzip.compress(body, compresslevel=1, mtime=0)
 
-    :raises LandingNotWritable: the disk is full or read-only.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise LandingNotWritable(
-            f"{path} cannot be written ({error.strerror or error}). Nothing was loaded. "
-            "Make room, or point REGULARS_STORAGE at a folder that can be written to, then clear this task."
-        ) from error
+
+def sha256(body: bytes) -> str:
+    """The checksum of a page as it came."""
+    return hashlib.sha256(body).hexdigest()

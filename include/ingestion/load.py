@@ -23,17 +23,16 @@ def load(
     :raises NotValidated: the batch has not passed validation.
     """
     entity = source.entity
-    folder = landing.folder(batch)
-    rejected = read_verdict(folder, batch=batch).rejected
+    rejected = read_verdict(landing, batch).rejected
     child = entity.child
     return upsert_rows(
         conn,
         entity,
-        read_rows(folder, entity),
+        read_rows(landing, batch, entity),
         window=window,
         source=source.name,
         now=now,
-        child_rows=read_rows(folder, child) if child else None,
+        child_rows=read_rows(landing, batch, child) if child else None,
         rejected=Rejected(rows=rejected[entity.name], child_rows=rejected[child.name] if child else 0),
         batch=batch,
     )

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
-from pathlib import Path
 
 import msgspec
 import pyarrow as pa
@@ -17,11 +16,13 @@ from include.entities.entity import DIGEST, Entity
 from include.entities.window import Window
 from include.ingestion.errors import NotValidated
 from include.ingestion.judge import judge_page
-from include.ingestion.landing import Landing, writable
+from include.ingestion.landing import Landing
 from include.ingestion.quality import check_expectations, keep_results, refuse_critical
 from include.ingestion.quarantine import Origin, PostgresQuarantine
 from include.sources.source import Rejection, Source
 from include.warehouse.receipts import Receipt, write_receipt
+
+_VERDICT = "verdict.json"
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -46,14 +47,13 @@ def validate(
     started = time.monotonic()
     entity = source.entity
     entities = [entity] if entity.child is None else [entity, entity.child]
-    folder = landing.folder(batch)
     landed = landing.manifest(batch).rows
-    _verdict(folder).unlink(missing_ok=True)
+    landing.remove(batch, _VERDICT)
     rejections = _write_rows(source, window, batch=batch, landing=landing)
     rejected = {each.name: sum(r.entity == each.name for _, r in rejections) for each in entities}
     results, receipts = [], []
     for each in entities:
-        rows = read_rows(folder, each)
+        rows = read_rows(landing, batch, each)
         results += check_expectations(each, rows)
         receipts.append(
             Receipt(
@@ -76,23 +76,25 @@ def validate(
         for receipt in receipts:
             write_receipt(conn, receipt, now=now)
     refuse_critical(results, window=window)
-    _verdict(folder).write_bytes(msgspec.json.encode(Verdict(rejected)))
+    with landing.writing(batch, _VERDICT) as verdict:
+        verdict.write(msgspec.json.encode(Verdict(rejected)))
     return receipts
 
 
-def read_rows(folder: Path, entity: Entity) -> pa.Table:
-    """The validated rows of an entity in a batch's folder."""
-    with parquet.ParquetFile(folder / f"{entity.name}.parquet") as file:
+def read_rows(landing: Landing, batch: str, entity: Entity) -> pa.Table:
+    """The validated rows of an entity in a batch."""
+    with landing.reading(batch, f"{entity.name}.parquet") as source, parquet.ParquetFile(source) as file:
         return file.read()
 
 
-def read_verdict(folder: Path, *, batch: str) -> Verdict:
+def read_verdict(landing: Landing, batch: str) -> Verdict:
     """What validation said of a batch.
 
     :raises NotValidated: it has not passed validation.
     """
     try:
-        return msgspec.json.decode(_verdict(folder).read_bytes(), type=Verdict)
+        with landing.reading(batch, _VERDICT) as file:
+            return msgspec.json.decode(file.read(), type=Verdict)
     except FileNotFoundError as error:
         raise NotValidated(
             f"The batch {batch} has not passed validation, so nothing was loaded. Clear the validate task; its log "
@@ -100,19 +102,15 @@ def read_verdict(folder: Path, *, batch: str) -> Verdict:
         ) from error
 
 
-def _verdict(folder: Path) -> Path:
-    return folder / "verdict.json"
-
-
 def _write_rows(source: Source, window: Window, *, batch: str, landing: Landing) -> list[tuple[str, Rejection]]:
     """Judge page by page, so that memory holds one page at a time; returns what was rejected."""
-    entity, folder = source.entity, landing.folder(batch)
+    entity = source.entity
     rejections: list[tuple[str, Rejection]] = []
     with ExitStack() as files:
-        rows = files.enter_context(_parquet(folder / f"{entity.name}.parquet", entity.arrow_schema))
+        rows = files.enter_context(_parquet(landing, batch, entity, entity.arrow_schema))
         if entity.child is not None:
             schema = entity.child.arrow_schema.append(pa.field("parent_digest", DIGEST))
-            lines = files.enter_context(_parquet(folder / f"{entity.child.name}.parquet", schema))
+            lines = files.enter_context(_parquet(landing, batch, entity.child, schema))
         for file, page in landing.pages(batch):
             judged = judge_page(source, page, window)
             rows.write_table(judged.rows)
@@ -123,10 +121,10 @@ def _write_rows(source: Source, window: Window, *, batch: str, landing: Landing)
 
 
 @contextmanager
-def _parquet(path: Path, schema: pa.Schema) -> Iterator[parquet.ParquetWriter]:
+def _parquet(landing: Landing, batch: str, entity: Entity, schema: pa.Schema) -> Iterator[parquet.ParquetWriter]:
     """A Parquet file that appears once it is complete."""
-    partial = path.with_suffix(".partial")
-    with writable(path):
-        with parquet.ParquetWriter(partial, schema, compression="zstd") as writer:
-            yield writer
-        partial.rename(path)
+    with (
+        landing.writing(batch, f"{entity.name}.parquet") as file,
+        parquet.ParquetWriter(file, schema, compression="zstd") as writer,
+    ):
+        yield writer

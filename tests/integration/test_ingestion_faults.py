@@ -451,7 +451,7 @@ def test_a_batch_that_has_not_passed_validation_cannot_be_loaded(box, warehouse,
     with pytest.raises(NotValidated, match=f"{batch} has not passed validation"):
         load(warehouse, source, WINDOW, batch=batch, landing=landing, now=NOW)
     validate(warehouse, source, WINDOW, batch=batch, landing=landing, now=NOW)
-    damaged = landing.folder(batch) / "page-00001.gz"
+    damaged = landing.root / batch / "page-00001.gz"
     damaged.write_bytes(b"")
     with pytest.raises(RuntimeError, match=r"page-00001\.gz"):
         validate(warehouse, source, WINDOW, batch=batch, landing=landing, now=NOW)
@@ -465,7 +465,7 @@ def test_a_landed_page_that_validation_counts_otherwise_fails_the_run(box, wareh
     source = source_of(box, "refunds")
     batch = asyncio.run(extract(source, WINDOW, landing=landing, now=NOW)).batch
     assert batch is not None
-    manifest = landing.folder(batch) / "manifest.json"
+    manifest = landing.root / batch / "manifest.json"
     content = json.loads(manifest.read_text())
     content["pages"][0]["rows"] += 1
     manifest.write_text(json.dumps(content))
