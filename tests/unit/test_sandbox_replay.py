@@ -21,10 +21,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from include.local.sandbox.instants import FOREVER, gmt
-from include.local.sandbox.replay.errors import ReplayRefused
-from include.local.sandbox.replay.fees import kind_of
 from include.local.sandbox.replay.replay import replay_shop
 from include.local.sandbox.shop import Collection, Shop
+from include.sources.files.online_retail.errors import ExportRefused
+from include.sources.files.online_retail.fees import kind_of
 
 FIRST = ["InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country"]
 SECOND = ["Invoice", "StockCode", "Description", "Quantity", "InvoiceDate", "Price", "Customer ID", "Country"]
@@ -305,7 +305,7 @@ BAD_FILES = {
 @pytest.mark.parametrize("name", BAD_FILES)
 def test_a_file_that_cannot_be_read_is_refused_with_its_name_the_fault_and_the_mend(name):
     content, expected = BAD_FILES[name]
-    with pytest.raises(ReplayRefused) as refusal:
+    with pytest.raises(ExportRefused) as refusal:
         replay(content)
     message = str(refusal.value)
     assert "export.csv" in message
@@ -315,5 +315,5 @@ def test_a_file_that_cannot_be_read_is_refused_with_its_name_the_fault_and_the_m
 
 
 def test_a_missing_file_is_refused(tmp_path):
-    with pytest.raises(ReplayRefused, match="cannot be read: No such file"):
+    with pytest.raises(ExportRefused, match="cannot be read: No such file"):
         replay_shop(tmp_path / "nowhere.csv")

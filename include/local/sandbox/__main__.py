@@ -17,8 +17,8 @@ import uvicorn
 
 from include.local.sandbox.app import Credentials, build_app
 from include.local.sandbox.instants import zulu
-from include.local.sandbox.replay.errors import ReplayRefused
 from include.local.sandbox.shop import Shop
+from include.sources.files.online_retail.errors import ExportRefused
 
 
 class BadSetting(ValueError):
@@ -31,7 +31,7 @@ def main() -> int:
         credentials = _credentials()
         listener = _listen(arguments.host, arguments.port)
         shop = load_shop(data=arguments.data, customers=arguments.customers, seed=arguments.seed)
-    except (BadSetting, ReplayRefused) as error:
+    except (BadSetting, ExportRefused) as error:
         print(f"sandbox: {error}", file=sys.stderr)
         return 2
     shop.utc_offset = round(arguments.utc_offset_hours * 3_600)
@@ -67,7 +67,7 @@ def _listen(host: str, port: int) -> socket.socket:
 def load_shop(*, data: Path | None, customers: int, seed: int) -> Shop:
     """The replay of `data`, or without it the simulator.
 
-    :raises ReplayRefused: the file cannot be read as an Online Retail export.
+    :raises ExportRefused: the file cannot be read as an Online Retail export.
     """
     if data is not None:
         from include.local.sandbox.replay.replay import replay_shop

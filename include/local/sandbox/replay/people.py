@@ -1,57 +1,39 @@
-"""The customers of a replayed shop, found in its lines."""
+"""The customers of a replayed shop."""
 
 from __future__ import annotations
 
-import numpy as np
-
 from include.local.sandbox import wire
 from include.local.sandbox.instants import gmt
-from include.local.sandbox.replay.lines import Lines
 from include.local.sandbox.shop import Collection
+from include.sources.files.online_retail.customers import CustomerVersion, customer_versions, email_of
+from include.sources.files.online_retail.lines import Lines
 
 
 def customers_collection(lines: Lines) -> Collection:
-    """Every customer: registered with the first line, one version more for each change of country."""
-    named = np.flatnonzero(lines.customer_ids != 0)
-    named = named[np.lexsort((named, lines.instants[named], lines.customer_ids[named]))]
-    customers, countries = lines.customer_ids[named], lines.countries.codes[named]
-    is_new = np.append(True, customers[1:] != customers[:-1])[: len(named)]
-    is_change = is_new | np.append(True, countries[1:] != countries[:-1])[: len(named)]
-    with_order = set(np.unique(lines.customer_ids[~lines.is_refund]).tolist())
-    keys, created, modified, items, names = [], [], [], [], []
-    registered = 0
-    for place in np.flatnonzero(is_change):
-        customer, instant = int(customers[place]), int(lines.instants[named[place]])
-        registered = instant if is_new[place] else registered
-        keys.append(customer)
-        created.append(registered)
-        modified.append(instant)
-        names.append(f"customer-{customer}")
-        items.append(
-            _customer(
-                customer,
-                country=lines.countries[int(named[place])],
-                registered=registered,
-                changed=instant,
-                is_paying=customer in with_order,
-            )
-        )
-    return Collection(keys=keys, created=created, modified=modified, items=items, sort_names=names)
+    """Every customer in every version."""
+    versions = list(customer_versions(lines))
+    return Collection(
+        keys=[version.customer_id for version in versions],
+        created=[version.registered for version in versions],
+        modified=[version.changed for version in versions],
+        items=[_customer(version) for version in versions],
+        sort_names=[f"customer-{version.customer_id}" for version in versions],
+    )
 
 
-def _customer(customer: int, *, country: str, registered: int, changed: int, is_paying: bool) -> wire.Customer:
-    email = f"customer-{customer}@example.com"
+def _customer(version: CustomerVersion) -> wire.Customer:
+    email = email_of(version.customer_id)
     return wire.Customer(
-        id=customer,
-        date_created=gmt(registered),
-        date_created_gmt=gmt(registered),
-        date_modified=gmt(changed),
-        date_modified_gmt=gmt(changed),
+        id=version.customer_id,
+        date_created=gmt(version.registered),
+        date_created_gmt=gmt(version.registered),
+        date_modified=gmt(version.changed),
+        date_modified_gmt=gmt(version.changed),
         email=email,
         first_name="",
         last_name="",
-        username=f"customer-{customer}",
-        billing=wire.Billing(country=country, email=email),
-        shipping=wire.Address(country=country),
-        is_paying_customer=is_paying,
+        username=f"customer-{version.customer_id}",
+        billing=wire.Billing(country=version.country, email=email),
+        shipping=wire.Address(country=version.country),
+        is_paying_customer=version.is_paying,
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from pathlib import Path
@@ -15,11 +15,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from include.local.sandbox.instants import seconds_of
-from include.local.sandbox.replay.dates import DateOrderUnclear, DateReader
-from include.local.sandbox.replay.errors import ReplayRefused
-from include.local.sandbox.replay.fees import kind_of, sku_of
-from include.local.sandbox.replay.reading import COLUMNS, LINE_NUMBER, read_columns
+from include.sources.files.online_retail.dates import DateOrderUnclear, DateReader
+from include.sources.files.online_retail.errors import ExportRefused
+from include.sources.files.online_retail.fees import kind_of, sku_of
+from include.sources.files.online_retail.reading import COLUMNS, LINE_NUMBER, read_columns
 
 _LETTER_STEP = 10_000_000
 _MOST_DIGITS = 15
@@ -70,7 +69,9 @@ class Lines:
     @cached_property
     def instants(self) -> NDArray[np.int64]:
         """When each line was invoiced."""
-        return np.array([seconds_of(moment) for moment in self.moments.values], dtype=np.int64)[self.moments.codes]
+        return np.array([int(moment.timestamp() // 1) for moment in self.moments.values], dtype=np.int64)[
+            self.moments.codes
+        ]
 
     @cached_property
     def customer_ids(self) -> NDArray[np.int64]:
@@ -97,10 +98,35 @@ class Lines:
         return marks
 
 
+@dataclass(frozen=True, slots=True)
+class BrokenCell:
+    """A cell that cannot be what its column says; its line is none of the `Lines`.
+
+    :param place: the line's place among the lines given, from 0.
+    """
+
+    place: int
+    column: str
+    text: str
+    expected: str
+
+    def __str__(self) -> str:
+        return f"{self.column} is {self.text!r}, which is not {self.expected}"
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """What became of lines of text: those that can be read, where each stood, and the first fault of each other."""
+
+    lines: Lines
+    places: NDArray[np.int64]
+    broken: list[BrokenCell]
+
+
 def read_lines(path: Path) -> Lines:
     """Read and parse an Online Retail file.
 
-    :raises ReplayRefused: the file or one of its lines cannot be read; the message names the line.
+    :raises ExportRefused: the file or one of its lines cannot be read; the message names the line.
     """
     table = read_columns(path)
     numbers = table[LINE_NUMBER].to_numpy()
@@ -108,32 +134,61 @@ def read_lines(path: Path) -> Lines:
     try:
         dates = DateReader(texts["invoiced_at"].values)
     except DateOrderUnclear as error:
-        raise ReplayRefused(f"{path} mixes orders of day and month: {error}. Write all dates as YYYY-MM-DD.") from None
-    parsers: dict[str, tuple[str, Callable[[str], Any]]] = {
-        "invoice": ("an invoice number such as 536365 or C536379", _invoice),
-        "stock_code": ("a stock code", _stock_code),
-        "description": ("a text", str),
-        "quantity": ("a whole number", _quantity),
-        "invoiced_at": ("a date such as 2010-12-01 08:26:00 or 12/1/2010 8:26", dates.read),
-        "price": ("a price such as 2.55", _price),
-        "customer_id": ("a customer number such as 17850, or nothing", _customer),
-        "country": ("a text", str),
-    }
-    parsed = {
-        name: _parsed(texts[name], parse, name=name, expected=expected, numbers=numbers, path=path)
-        for name, (expected, parse) in parsers.items()
-    }
-    return Lines(
-        invoices=parsed["invoice"],
-        stock_codes=parsed["stock_code"],
-        descriptions=parsed["description"],
-        quantities=parsed["quantity"],
-        moments=parsed["invoiced_at"],
-        prices=parsed["price"],
-        customers=parsed["customer_id"],
-        countries=parsed["country"],
-        line_ids=_line_ids(parsed),
+        raise ExportRefused(f"{path} mixes orders of day and month: {error}. Write all dates as YYYY-MM-DD.") from None
+    typed = typed_lines(texts, dates)
+    for cell in typed.broken[:1]:
+        raise ExportRefused(
+            f"{path} line {numbers[cell.place]}: {cell}. "
+            "No line is left out silently: correct or remove it and start again."
+        )
+    return typed.lines
+
+
+def typed_lines(texts: Mapping[str, Column], dates: DateReader) -> Typed:
+    """Parse the columns of one file.
+
+    :param texts: by the names of `COLUMNS`, cells as text.
+    """
+    count = len(texts["invoice"].codes)
+    parsed: dict[str, Column] = {}
+    first_fault: dict[int, BrokenCell] = {}
+    for name, (expected, parse) in _parsers(dates).items():
+        parsed[name], faults = _parsed(texts[name], parse)
+        for code in faults:
+            for place in np.flatnonzero(texts[name].codes == code).tolist():
+                first_fault.setdefault(place, BrokenCell(place, name, texts[name].values[code], expected))
+    places = np.delete(np.arange(count), sorted(first_fault))
+    sound = {name: Column(column.codes[places], column.values) for name, column in parsed.items()}
+    lines = Lines(
+        invoices=sound["invoice"],
+        stock_codes=sound["stock_code"],
+        descriptions=sound["description"],
+        quantities=sound["quantity"],
+        moments=sound["invoiced_at"],
+        prices=sound["price"],
+        customers=sound["customer_id"],
+        countries=sound["country"],
+        line_ids=_line_ids(sound),
     )
+    return Typed(lines, places, [first_fault[place] for place in sorted(first_fault)])
+
+
+def joined(parts: Sequence[Lines]) -> Lines:
+    """The lines of several files as those of one, in the order given."""
+    if len(parts) == 1:
+        return parts[0]
+    names = [field.name for field in fields(Lines) if field.name != "line_ids"]
+    columns = {name: _joined([getattr(part, name) for part in parts]) for name in names}
+    return Lines(**columns, line_ids=np.concatenate([part.line_ids for part in parts]))
+
+
+def _joined(columns: Sequence[Column]) -> Column:
+    places: dict[Any, int] = {}
+    codes = []
+    for column in columns:
+        mapping = np.array([places.setdefault(value, len(places)) for value in column.values], dtype=np.int64)
+        codes.append(mapping[column.codes] if len(mapping) else column.codes)
+    return Column(np.concatenate(codes), list(places))
 
 
 def _distinct(column: pa.ChunkedArray) -> Column:
@@ -141,20 +196,39 @@ def _distinct(column: pa.ChunkedArray) -> Column:
     return Column(codes=encoded.indices.to_numpy().astype(np.int64), values=encoded.dictionary.to_pylist())
 
 
-def _parsed(
-    texts: Column, parse: Callable[[str], Any], *, name: str, expected: str, numbers: NDArray[np.int64], path: Path
-) -> Column:
-    values = []
+def _parsers(dates: DateReader) -> dict[str, tuple[str, Callable[[str], Any]]]:
+    return {
+        "invoice": ("an invoice number such as 536365 or C536379", _invoice),
+        "stock_code": ("a stock code", _stock_code),
+        "description": ("a text", _text),
+        "quantity": ("a whole number", _quantity),
+        "invoiced_at": ("a date such as 2010-12-01 08:26:00 or 12/1/2010 8:26", dates.read),
+        "price": ("a price such as 2.55", _price),
+        "customer_id": ("a customer number such as 17850, or nothing", _customer),
+        "country": ("a text", _text),
+    }
+
+
+def _parsed(texts: Column, parse: Callable[[str], Any]) -> tuple[Column, list[int]]:
+    """The parsed column, whose codes are -1 where there is no value, and the codes of the texts that are none."""
+    values: list[Any] = []
+    faults: list[int] = []
+    mapping = np.full(len(texts.values), -1, dtype=np.int64)
     for code, text in enumerate(texts.values):
         try:
-            values.append(parse(text))
+            value = parse(text)
         except (ValueError, InvalidOperation, OverflowError):
-            line = numbers[np.argmax(texts.codes == code)]
-            raise ReplayRefused(
-                f"{path} line {line}: {name} is {text!r}, which is not {expected}. "
-                "No line is left out silently: correct or remove it and start again."
-            ) from None
-    return Column(codes=texts.codes, values=values)
+            faults.append(code)
+            continue
+        mapping[code] = len(values)
+        values.append(value)
+    return Column(codes=mapping[texts.codes] if len(mapping) else texts.codes, values=values), faults
+
+
+def _text(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError(text)
+    return text
 
 
 def _invoice(text: str) -> Invoice:
@@ -171,7 +245,7 @@ def _invoice(text: str) -> Invoice:
 def _stock_code(text: str) -> str:
     if not text.strip():
         raise ValueError(text)
-    return text
+    return _text(text)
 
 
 def _quantity(text: str) -> int:

@@ -1,5 +1,5 @@
-"""Why a file cannot be replayed."""
+"""Why an export cannot be read."""
 
 
-class ReplayRefused(ValueError):
+class ExportRefused(ValueError):
     """The file is not a readable Online Retail export. The message names the file, the fault and the mend."""

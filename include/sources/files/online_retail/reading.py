@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from include.local.sandbox.replay.errors import ReplayRefused
+from include.sources.files.online_retail.errors import ExportRefused
 
 COLUMNS = ("invoice", "stock_code", "description", "quantity", "invoiced_at", "price", "customer_id", "country")
 _HEADERS = {
@@ -46,19 +46,19 @@ def read_columns(path: Path) -> pa.Table:
     """The file's data lines, every cell as text, in the file's order.
 
     :returns: the columns of `COLUMNS` and `line_number`, the line's number in the file, the header being line 1.
-    :raises ReplayRefused: not readable, not an Online Retail export, or without data lines.
+    :raises ExportRefused: not readable, not an Online Retail export, or without data lines.
     """
     text = _decoded(_decompressed(path), path)
     header, _, _ = text.partition(b"\n")
     if not header.strip():
-        raise ReplayRefused(f"{path} is empty or its first line is. Give an Online Retail export with its header line.")
+        raise ExportRefused(f"{path} is empty or its first line is. Give an Online Retail export with its header line.")
     delimiter = max(",;\t", key=header.decode().count)
     names = _header_names(header, path, delimiter=delimiter)
     table = _parsed(text, path, names=names, delimiter=delimiter)
     table = table.append_column(LINE_NUMBER, pa.array(np.arange(2, len(table) + 2)))
     table = table.filter(pc.invert(_is_header(table)))
     if not len(table):
-        raise ReplayRefused(f"{path} has a header but no data lines. Give an export with at least one invoice line.")
+        raise ExportRefused(f"{path} has a header but no data lines. Give an export with at least one invoice line.")
     return table
 
 
@@ -66,7 +66,7 @@ def _decompressed(path: Path) -> bytes:
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise ReplayRefused(f"{path} cannot be read: {error.strerror}. Check the path and its permissions.") from None
+        raise ExportRefused(f"{path} cannot be read: {error.strerror}. Check the path and its permissions.") from None
     try:
         if raw.startswith(b"\x1f\x8b"):
             return gzip.decompress(raw)
@@ -75,7 +75,7 @@ def _decompressed(path: Path) -> bytes:
         if raw.startswith(b"\x28\xb5\x2f\xfd"):
             return bytes(pa.CompressedInputStream(pa.BufferReader(raw), "zstd").read())
     except (EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile, OSError) as error:
-        raise ReplayRefused(
+        raise ExportRefused(
             f"{path} is a damaged or incomplete archive: {error}. Download or compress it again."
         ) from None
     return raw
@@ -84,9 +84,9 @@ def _decompressed(path: Path) -> bytes:
 def _decoded(raw: bytes, path: Path) -> bytes:
     """The text in UTF-8 without a byte order mark."""
     if raw.startswith(b"PK\x03\x04"):
-        raise ReplayRefused(f"{path} is a zip archive or an Excel workbook. Export it as CSV and give that file.")
+        raise ExportRefused(f"{path} is a zip archive or an Excel workbook. Export it as CSV and give that file.")
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\x00" in raw:
-        raise ReplayRefused(f"{path} is not text in UTF-8 or Latin-1. Save it as CSV in UTF-8.")
+        raise ExportRefused(f"{path} is not text in UTF-8 or Latin-1. Save it as CSV in UTF-8.")
     raw = raw.removeprefix(b"\xef\xbb\xbf")
     try:
         raw.decode("utf-8")
@@ -108,7 +108,7 @@ def _header_names(header: bytes, path: Path, *, delimiter: str) -> list[str]:
         f"has several columns for {doubled}" if doubled else "",
     ]
     if any(problems):
-        raise ReplayRefused(
+        raise ExportRefused(
             f"{path} is not an Online Retail export: its header {names} {' and '.join(filter(None, problems))}. "
             f"Expected exactly: {_EXPECTED}. Rename or remove columns so that these eight are left."
         )
@@ -138,12 +138,12 @@ def _parsed(text: bytes, path: Path, *, names: list[str], delimiter: str) -> pa.
             ),
         )
     except pa.ArrowInvalid as error:
-        raise ReplayRefused(
+        raise ExportRefused(
             f"{path} cannot be parsed as CSV: {error}. Check its quoting, or export it again."
         ) from None
     if broken:
         row = broken[0]
-        raise ReplayRefused(
+        raise ExportRefused(
             f"{path} line {row.number}: {row.actual_columns} cells where the header has {row.expected_columns}. "
             "Check the line's quoting, or export the file again."
         )

@@ -1,0 +1,1 @@
+"""Files as a source: folders of CSV and Parquet, on this machine or in an object store."""

@@ -1,0 +1,1 @@
+"""The layout of Online Retail: one file of invoice lines, from which a whole shop follows."""
