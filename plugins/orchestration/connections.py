@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from include.sources.settings import SourceSettings
+
+if TYPE_CHECKING:
+    from include.ingestion.landing import Landing
 
 
 class NotConfigured(RuntimeError):
@@ -58,8 +62,21 @@ def _connection(connection_id: str) -> Connection:
         ) from None
 
 
+def landing() -> Landing:
+    """Where raw answers are kept: REGULARS_LANDING, else the folder `landing` in REGULARS_STORAGE.
+
+    :raises NotConfigured: neither is set, or the address is none.
+    """
+    from include.ingestion.settings import BadSetting, landing_of
+
+    try:
+        return landing_of(os.environ)
+    except BadSetting as error:
+        raise NotConfigured(str(error)) from None
+
+
 def storage() -> Path:
-    """The folder of landing and model artefacts, which all workers share.
+    """The folder of model artefacts, and of landing unless REGULARS_LANDING says otherwise; all workers share it.
 
     :raises NotConfigured: `REGULARS_STORAGE` is not set.
     """
