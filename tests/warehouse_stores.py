@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import psycopg
 from psycopg.rows import dict_row
 
+from include.ingestion.landing import Landing
 from include.ingestion.memory import MemoryQuarantine, MemoryReceipts
 from include.ingestion.quarantine import PostgresQuarantine
 from include.ingestion.receipts import PostgresReceipts
+from include.ingestion.service import IngestionService
+from include.sources.source import Source
 from include.warehouse.memory import MemoryRepository, MemoryStore
 from include.warehouse.repository import PostgresRepository
 
@@ -60,3 +64,12 @@ class StoresInPostgres:
     def _rows(self, query: str) -> list[Mapping[str, Any]]:
         with self.conn.transaction(), self.conn.cursor(row_factory=dict_row) as cursor:
             return list(cursor.execute(query))  # type: ignore[call-overload]  # a query of this file
+
+
+def service_over(
+    stores: StoresInMemory | StoresInPostgres, source: Source, landing: Landing, *, now: datetime, run: str = ""
+) -> IngestionService:
+    """The service over these stores, at a fixed time."""
+    return IngestionService(
+        source, stores.repository, stores.quarantine, stores.receipts, lambda: now, landing=landing, run=run
+    )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime
+from collections.abc import Callable
+from typing import Any
 
 from airflow.sdk import get_current_context, task, task_group
 
@@ -22,30 +23,15 @@ def ingest(entity: str):
     def extract_entity() -> str:
         import asyncio
 
-        from include.ingestion.extract import extract
-        from include.warehouse.connection import connect_warehouse
-        from include.warehouse.receipts import write_receipt
-        from orchestration.connections import warehouse_dsn
-
-        window, now = run_window(get_current_context()), datetime.now(UTC)
-        receipt = asyncio.run(extract(_source(entity), window, landing=_landing(), now=now))
-        with connect_warehouse(warehouse_dsn()) as conn:
-            write_receipt(conn, receipt, now=now)
-        log.info("%s", receipt)
-        assert receipt.batch is not None
-        return receipt.batch
+        return _step(entity, lambda service, window: [asyncio.run(service.extract(window))])
 
     @task(task_id=f"validate_{entity}")
     def validate_entity(batch: str) -> str:
-        from include.ingestion.validate import validate
-
-        return _with_warehouse(validate, entity, batch)
+        return _step(entity, lambda service, window: service.validate(window, batch=batch))
 
     @task(task_id=f"upsert_{entity}")
     def upsert_entity(batch: str) -> str:
-        from include.ingestion.load import load
-
-        return _with_warehouse(load, entity, batch)
+        return _step(entity, lambda service, window: service.load(window, batch=batch))
 
     @task_group(group_id=entity, prefix_group_id=False)
     def steps():
@@ -54,27 +40,21 @@ def ingest(entity: str):
     return steps()
 
 
-def _with_warehouse(step, entity: str, batch: str) -> str:
+def _step(entity: str, step: Callable[..., Any]) -> str:
+    """Run one step over the run's window, log its receipts, and give the batch's name."""
+    from include.ingestion.service import service_in_postgres
+    from include.sources.factory import source_for
     from include.warehouse.connection import connect_warehouse
-    from orchestration.connections import warehouse_dsn
+    from orchestration.connections import landing, source_settings, warehouse_dsn
 
-    window = run_window(get_current_context())
-    with connect_warehouse(warehouse_dsn()) as conn:
-        receipts = step(conn, _source(entity), window, batch=batch, landing=_landing(), now=datetime.now(UTC))
+    context = get_current_context()
+    window, dsn = run_window(context), warehouse_dsn()
+    source = source_for(entity, settings_of=source_settings)
+    with connect_warehouse(dsn) as conn:
+        service = service_in_postgres(conn, source, landing=landing(), run=context["dag_run"].run_id)
+        receipts = step(service, window)
     for receipt in receipts:
         log.info("%s", receipt)
+    batch = receipts[0].batch
+    assert batch is not None
     return batch
-
-
-def _source(entity: str):
-    from include.sources.factory import source_for
-    from orchestration.connections import source_settings
-
-    return source_for(entity, settings_of=source_settings)
-
-
-def _landing():
-    from include.ingestion.landing import Landing
-    from orchestration.connections import storage
-
-    return Landing(storage() / "landing")

@@ -12,10 +12,8 @@ import psycopg
 
 from include.entities.registry import ENTITIES
 from include.entities.window import Window
-from include.ingestion.extract import extract
 from include.ingestion.landing import Landing
-from include.ingestion.load import load
-from include.ingestion.validate import validate
+from include.ingestion.service import IngestionService, service_in_postgres
 from include.sources.factory import SOURCES
 from include.sources.http import HttpLimits
 from include.sources.settings import SourceSettings
@@ -74,13 +72,17 @@ class Run:
         return self.receipts[step_and_entity]
 
 
+def service(conn: psycopg.Connection, source: Source, landing: Landing, *, now: datetime = NOW) -> IngestionService:
+    """The service over a real warehouse, at a fixed time."""
+    return service_in_postgres(conn, source, landing=landing, clock=lambda: now)
+
+
 def ingest(conn: psycopg.Connection, source: Source, window: Window, *, landing: Landing, now: datetime = NOW) -> Run:
     """Extract, validate and load, each in transactions of its own as its task would; every account is checked."""
-    extracted = asyncio.run(extract(source, window, landing=landing, now=now))
-    assert extracted.batch is not None
-    arguments: dict[str, Any] = {"batch": extracted.batch, "landing": landing, "now": now}
-    receipts = [extracted, *validate(conn, source, window, **arguments), *load(conn, source, window, **arguments)]
-    run = Run(extracted.batch, {(each.step, each.entity): each for each in receipts})
+    receipts = asyncio.run(service(conn, source, landing, now=now).run(window))
+    batch = receipts[0].batch
+    assert batch is not None
+    run = Run(batch, {(each.step, each.entity): each for each in receipts})
     check_accounts(run, source)
     return run
 

@@ -19,11 +19,8 @@ import requests
 
 from include.entities.window import Window
 from include.ingestion.errors import NotValidated
-from include.ingestion.extract import extract
 from include.ingestion.landing import Landing
-from include.ingestion.load import load
 from include.ingestion.personal_data import masked
-from include.ingestion.validate import validate
 from include.sources.errors import ContractBroken, CredentialsRejected, SourceUnreachable
 from include.sources.http import HttpLimits
 from include.sources.source import Page, Source
@@ -37,6 +34,7 @@ from tests.integration.ingestion_shop import (
     contents,
     ingest,
     ingest_all,
+    service,
     source_of,
 )
 from tests.integration.sandbox_process import SandboxProcess, sandbox
@@ -419,7 +417,7 @@ def test_two_loads_in_one_transaction_of_the_caller_stand_or_fall_together(box, 
     batch = ingest(warehouse, source, WINDOW, landing=landing).batch
     warehouse.execute("TRUNCATE shop.refunds, shop.refund_lines")
     for _ in range(2):
-        load(warehouse, source, WINDOW, batch=batch, landing=landing, now=NOW)
+        service(warehouse, source, landing).load(WINDOW, batch=batch)
     warehouse.commit()
     assert contents(warehouse, "refunds") == truth["refunds"]
 
@@ -433,10 +431,9 @@ def test_running_every_step_again_gives_byte_identical_tables(box, warehouse, la
     before = bytes_of(warehouse)
     assert all(before[table] for table in (*ALL_TABLES, "quarantine.rejected_rows"))
     for entity, batch in batches.items():
-        arguments: dict[str, Any] = {"batch": batch, "landing": landing, "now": LATER}
-        source = source_of(box, entity)
-        for step in (validate, validate, load, load):
-            step(warehouse, source, WINDOW, **arguments)
+        later = service(warehouse, source_of(box, entity), landing, now=LATER)
+        for step in (later.validate, later.validate, later.load, later.load):
+            step(WINDOW, batch=batch)
     assert bytes_of(warehouse) == before
     for entity in TABLES:
         if entity != "orders":  # two of its rows are readable now
@@ -446,32 +443,32 @@ def test_running_every_step_again_gives_byte_identical_tables(box, warehouse, la
 
 def test_a_batch_that_has_not_passed_validation_cannot_be_loaded(box, warehouse, landing):
     source = source_of(box, "orders")
-    batch = asyncio.run(extract(source, WINDOW, landing=landing, now=NOW)).batch
+    batch = asyncio.run(service(warehouse, source, landing).extract(WINDOW)).batch
     assert batch is not None
     with pytest.raises(NotValidated, match=f"{batch} has not passed validation"):
-        load(warehouse, source, WINDOW, batch=batch, landing=landing, now=NOW)
-    validate(warehouse, source, WINDOW, batch=batch, landing=landing, now=NOW)
+        service(warehouse, source, landing).load(WINDOW, batch=batch)
+    service(warehouse, source, landing).validate(WINDOW, batch=batch)
     damaged = landing.root / batch / "page-00001.gz"
     damaged.write_bytes(b"")
     with pytest.raises(RuntimeError, match=r"page-00001\.gz"):
-        validate(warehouse, source, WINDOW, batch=batch, landing=landing, now=NOW)
+        service(warehouse, source, landing).validate(WINDOW, batch=batch)
     with pytest.raises(NotValidated):
-        load(warehouse, source, WINDOW, batch=batch, landing=landing, now=NOW)
+        service(warehouse, source, landing).load(WINDOW, batch=batch)
     assert warehouse.execute("SELECT count(*) FROM shop.orders").fetchone() == (0,)
 
 
 def test_a_landed_page_that_validation_counts_otherwise_fails_the_run(box, warehouse, landing):
     """Landing says how many rows there are; validation must find as many, or its receipt does not close."""
     source = source_of(box, "refunds")
-    batch = asyncio.run(extract(source, WINDOW, landing=landing, now=NOW)).batch
+    batch = asyncio.run(service(warehouse, source, landing).extract(WINDOW)).batch
     assert batch is not None
     manifest = landing.root / batch / "manifest.json"
     content = json.loads(manifest.read_text())
     content["pages"][0]["rows"] += 1
     manifest.write_text(json.dumps(content))
     with pytest.raises(RuntimeError, match="does not close"):
-        validate(warehouse, source, WINDOW, batch=batch, landing=landing, now=NOW)
-    assert warehouse.execute("SELECT count(*) FROM ops.receipts").fetchone() == (0,)
+        service(warehouse, source, landing).validate(WINDOW, batch=batch)
+    assert warehouse.execute("SELECT DISTINCT step FROM ops.receipts").fetchall() == [("extract",)]
 
 
 def test_two_mangled_rows_with_one_and_the_same_broken_id_are_two_rows(box, warehouse, landing):

@@ -17,15 +17,13 @@ from include.entities.entity import DIGEST, INSTANT, MONEY, Entity, Expectation
 from include.entities.registry import ENTITIES
 from include.entities.window import Window
 from include.ingestion.errors import NotValidated, QualityFailed
-from include.ingestion.extract import extract
 from include.ingestion.landing import Landing
-from include.ingestion.load import load
 from include.ingestion.quality import check_expectations
-from include.ingestion.validate import validate
 from include.sources.factory import SOURCES
 from include.sources.settings import SourceSettings
 from include.sources.source import Page, Source
-from tests.integration.ingestion_shop import NOW
+from tests.integration.ingestion_shop import NOW, service
+from tests.warehouse_stores import StoresInMemory, service_over
 
 WINDOW = Window(datetime(2024, 3, 1, tzinfo=UTC), datetime(2024, 3, 2, tzinfo=UTC))
 EVERY = [each for entity in ENTITIES.values() for each in (entity, entity.child) if each is not None]
@@ -68,9 +66,15 @@ def weather(degrees: float | None, *, rain: float | None = 0.0) -> bytes:
     ).encode()
 
 
-def land(source: Given, landing: Landing) -> dict[str, Any]:
-    batch = asyncio.run(extract(source, WINDOW, landing=landing, now=NOW)).batch
-    return {"batch": batch, "landing": landing, "now": NOW}
+def land(source: Given, landing: Landing) -> str:
+    batch = asyncio.run(service_over(StoresInMemory(), source, landing, now=NOW).extract(WINDOW)).batch
+    assert batch is not None
+    return batch
+
+
+@pytest.fixture
+def landing(tmp_path) -> Landing:
+    return Landing(tmp_path)
 
 
 def results(conn) -> list[tuple]:
@@ -79,71 +83,74 @@ def results(conn) -> list[tuple]:
     ).fetchall()
 
 
-def test_a_critical_expectation_that_fails_is_kept_told_and_stops_the_load(warehouse_dsn, warehouse, tmp_path):
+def test_a_critical_expectation_that_fails_is_kept_told_and_stops_the_load(warehouse_dsn, warehouse, landing):
     from include.warehouse.connection import connect_warehouse
 
     source = Given("weather_daily", weather(61.0), weather(20.0))
-    step = land(source, Landing(tmp_path))
+    batch = land(source, landing)
     told = r"breaks 1 critical .*weather_daily: ExpectColumnValuesToBeBetween .*60.* fails for 1 of 2 rows.*Nothing was"
     with pytest.raises(QualityFailed, match=told), connect_warehouse(warehouse_dsn) as conn:
-        validate(conn, source, WINDOW, **step)
+        service(conn, source, landing).validate(WINDOW, batch=batch)
     assert results(warehouse) == [
-        ("ExpectColumnValuesToBeBetween", "critical", False, 2, 1, step["batch"]),
-        ("ExpectColumnValuesToNotBeNull", "warning", True, 2, 0, step["batch"]),
+        ("ExpectColumnValuesToBeBetween", "critical", False, 2, 1, batch),
+        ("ExpectColumnValuesToNotBeNull", "warning", True, 2, 0, batch),
     ]
     receipts = warehouse.execute("SELECT step, received, passed, quarantined FROM ops.receipts").fetchall()
     assert receipts == [("validate", 2, 2, 0)]
     with pytest.raises(NotValidated):
-        load(warehouse, source, WINDOW, **step)
+        service(warehouse, source, landing).load(WINDOW, batch=batch)
     assert warehouse.execute("SELECT count(*) FROM signals.weather_daily").fetchone() == (0,)
 
 
-def test_a_warning_is_recorded_and_the_load_goes_on(warehouse, tmp_path):
+def test_a_warning_is_recorded_and_the_load_goes_on(warehouse, landing):
     source = Given("weather_daily", weather(20.0, rain=None))
-    step = land(source, Landing(tmp_path))
-    validate(warehouse, source, WINDOW, **step)
+    batch = land(source, landing)
+    service(warehouse, source, landing).validate(WINDOW, batch=batch)
     assert [each[:5] for each in results(warehouse) if not each[2]] == [
         ("ExpectColumnValuesToNotBeNull", "warning", False, 1, 1)
     ]
-    assert load(warehouse, source, WINDOW, **step)[0].inserted == 1
+    assert service(warehouse, source, landing).load(WINDOW, batch=batch)[0].inserted == 1
 
 
-def test_a_batch_that_failed_is_loaded_once_the_expectation_is_mended(warehouse, tmp_path):
-    step = land(Given("weather_daily", weather(61.0)), Landing(tmp_path))
+def test_a_batch_that_failed_is_loaded_once_the_expectation_is_mended(warehouse, landing):
+    batch = land(Given("weather_daily", weather(61.0)), landing)
     with pytest.raises(QualityFailed):
-        validate(warehouse, Given("weather_daily"), WINDOW, **step)
+        service(warehouse, Given("weather_daily"), landing).validate(WINDOW, batch=batch)
     wider = Expectation("ExpectColumnValuesToBeBetween", {"column": "temperature_max_celsius", "max_value": 70})
     mended = Given("weather_daily", expectations=(wider,))
-    validate(warehouse, mended, WINDOW, **step)
-    assert load(warehouse, mended, WINDOW, **step)[0].inserted == 1
+    service(warehouse, mended, landing).validate(WINDOW, batch=batch)
+    assert service(warehouse, mended, landing).load(WINDOW, batch=batch)[0].inserted == 1
 
 
-def test_an_expectation_that_fails_later_takes_back_the_leave_to_load(warehouse, tmp_path):
+def test_an_expectation_that_fails_later_takes_back_the_leave_to_load(warehouse, landing):
     source = Given("weather_daily", weather(50.0))
-    step = land(source, Landing(tmp_path))
-    validate(warehouse, source, WINDOW, **step)
+    batch = land(source, landing)
+    service(warehouse, source, landing).validate(WINDOW, batch=batch)
     narrower = Expectation("ExpectColumnValuesToBeBetween", {"column": "temperature_max_celsius", "max_value": 40})
     with pytest.raises(QualityFailed):
-        validate(warehouse, Given("weather_daily", expectations=(narrower,)), WINDOW, **step)
+        service(warehouse, Given("weather_daily", expectations=(narrower,)), landing).validate(WINDOW, batch=batch)
     with pytest.raises(NotValidated):
-        load(warehouse, source, WINDOW, **step)
+        service(warehouse, source, landing).load(WINDOW, batch=batch)
 
 
-def test_an_expectation_that_cannot_be_evaluated_names_the_entity_and_not_the_data(warehouse, tmp_path):
+def test_an_expectation_that_cannot_be_evaluated_names_the_entity_and_not_the_data(warehouse, landing):
     wrong = Expectation("ExpectColumnValuesToNotBeNull", {"column": "no_such_column"})
     source = Given("weather_daily", weather(20.0), expectations=(wrong,))
-    step = land(source, Landing(tmp_path))
+    batch = land(source, landing)
     with pytest.raises(RuntimeError, match=r"weather_daily: the expectation .*no_such_column.*Mend it in the entity"):
-        validate(warehouse, source, WINDOW, **step)
+        service(warehouse, source, landing).validate(WINDOW, batch=batch)
 
 
 @pytest.mark.parametrize("entity", ["customers", "products", "orders", "refunds", "events"])
 @pytest.mark.parametrize("pages", [0, 1])
-def test_an_empty_batch_passes_through_every_step(warehouse, tmp_path, entity, pages):
+def test_an_empty_batch_passes_through_every_step(warehouse, landing, entity, pages):
     body = b"" if entity == "events" else b"[]"
     source = Given(entity, *[body] * pages)
-    step = land(source, Landing(tmp_path))
-    receipts = [*validate(warehouse, source, WINDOW, **step), *load(warehouse, source, WINDOW, **step)]
+    batch = land(source, landing)
+    receipts = [
+        *service(warehouse, source, landing).validate(WINDOW, batch=batch),
+        *service(warehouse, source, landing).load(WINDOW, batch=batch),
+    ]
     assert {each.received for each in receipts} == {0}
     assert results(warehouse) == []
 

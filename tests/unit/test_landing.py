@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from include.entities.window import Window
 from include.ingestion.errors import LandingDamaged, LandingNotWritable
-from include.ingestion.extract import extract
 from include.ingestion.landing import BatchWriter, Landing
 from include.sources.errors import SourceUnreachable
 from include.sources.source import Page
 from tests.unit.source_pages import good_body, source
+from tests.warehouse_stores import StoresInMemory, service_over
 
 NOW = datetime(2024, 3, 9, 4, 5, 6, tzinfo=UTC)
 WINDOW = Window(datetime(2024, 3, 1, tzinfo=UTC), datetime(2024, 3, 8, tzinfo=UTC))
@@ -80,14 +80,14 @@ class _Stream:
 def test_a_source_that_breaks_half_way_leaves_nothing_behind(tmp_path):
     broken = _Stream([good_body("orders")] * 3, SourceUnreachable("the shop went away"))
     with pytest.raises(SourceUnreachable, match="went away"):
-        asyncio.run(extract(broken, WINDOW, landing=Landing(tmp_path), now=NOW))
+        asyncio.run(service_over(StoresInMemory(), broken, Landing(tmp_path), now=NOW).extract(WINDOW))
     assert everything_in(tmp_path) == []
 
 
 def test_a_page_that_cannot_be_counted_leaves_nothing_behind(tmp_path):
     broken = _Stream([good_body("orders"), b"<html>"], SourceUnreachable("never reached"))
     with pytest.raises(ValueError, match="malformed"):
-        asyncio.run(extract(broken, WINDOW, landing=Landing(tmp_path), now=NOW))
+        asyncio.run(service_over(StoresInMemory(), broken, Landing(tmp_path), now=NOW).extract(WINDOW))
     assert everything_in(tmp_path) == []
 
 

@@ -1,0 +1,84 @@
+"""What validation leaves beside a landed batch: the rows that it let in, and how many it kept back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as parquet
+
+from include.entities.entity import DIGEST, Entity
+from include.ingestion.errors import NotValidated
+from include.ingestion.judge import Judged
+from include.ingestion.landing import Landing
+
+_VERDICT = "verdict.json"
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """How many rows of each entity validation let in and kept back."""
+
+    passed: Mapping[str, int]
+    rejected: Mapping[str, int]
+
+
+class RowWriter:
+    """Takes judged pages and writes their rows, one page in memory at a time."""
+
+    def __init__(self, rows: parquet.ParquetWriter, lines: parquet.ParquetWriter | None) -> None:
+        self._rows, self._lines = rows, lines
+
+    def write(self, judged: Judged) -> None:
+        """Append what a page lets in."""
+        self._rows.write_table(judged.rows)
+        if self._lines is not None and judged.lines is not None:
+            self._lines.write_table(judged.lines)
+
+
+@contextmanager
+def writing_rows(landing: Landing, batch: str, entity: Entity) -> Iterator[RowWriter]:
+    """The validated rows of a batch; they appear once the block has ended well."""
+    with ExitStack() as files:
+
+        def writer(name: str, schema: pa.Schema) -> parquet.ParquetWriter:
+            file = files.enter_context(landing.writing(batch, f"{name}.parquet"))
+            return files.enter_context(parquet.ParquetWriter(file, schema, compression="zstd"))
+
+        rows = writer(entity.name, entity.arrow_schema)
+        lines = writer(entity.child.name, lines_schema(entity.child)) if entity.child else None
+        yield RowWriter(rows, lines)
+
+
+@contextmanager
+def reading_rows(landing: Landing, batch: str, entity: Entity) -> Iterator[pa.RecordBatchReader]:
+    """The validated rows of an entity in a batch, streamed."""
+    with landing.reading(batch, f"{entity.name}.parquet") as raw, parquet.ParquetFile(raw) as file:
+        yield pa.RecordBatchReader.from_batches(file.schema_arrow, file.iter_batches())
+
+
+def lines_schema(child: Entity) -> pa.Schema:
+    """The columns of validated lines: those of the entity, and the digest of the parent that they came with."""
+    return child.arrow_schema.append(pa.field("parent_digest", DIGEST))
+
+
+def write_verdict(landing: Landing, batch: str, verdict: Verdict) -> None:
+    """Say that a batch has passed validation."""
+    with landing.writing(batch, _VERDICT) as file:
+        file.write(msgspec.json.encode(verdict))
+
+
+def read_verdict(landing: Landing, batch: str) -> Verdict:
+    """What validation said of a batch.
+
+    :raises NotValidated: it has not passed validation.
+    """
+    try:
+        with landing.reading(batch, _VERDICT) as file:
+            return msgspec.json.decode(file.read(), type=Verdict)
+    except FileNotFoundError as error:
+        raise NotValidated(
+            f"The batch {batch} has not passed validation, so nothing was loaded. Clear the validate task; its log "
+            "says what does not hold."
+        ) from error
