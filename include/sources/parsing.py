@@ -68,6 +68,16 @@ def rounded_money(amount: Decimal) -> Decimal:
     raise RowRejected("money", f"{str(amount)[:40]!r} is not an amount with at most 14 digits before the point")
 
 
+def currency_code(text: str) -> str:
+    """An ISO 4217 code.
+
+    :raises RowRejected: not three capital letters.
+    """
+    if len(text) != 3 or not text.isascii() or not text.isupper():
+        raise RowRejected("currency", f"currency {text[:10]!r} is not an ISO 4217 code")
+    return text
+
+
 def id_of(value: Any, name: str) -> int | None:
     """An id that the source writes as text or number; none for null and the empty text.
 

@@ -9,9 +9,9 @@ of the slice.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import urlencode
 
 import msgspec
 
@@ -20,6 +20,7 @@ from include.entities.window import Window
 from include.sources.http import HttpClient
 from include.sources.http_source import HttpSource
 from include.sources.parsing import decode, id_of, required_utc
+from include.sources.personal_data import without_personal_data
 from include.sources.side_by_side import side_by_side
 from include.sources.source import Page
 
@@ -48,17 +49,10 @@ class _Mark(msgspec.Struct, rename="camel"):
 
 
 _MARK = msgspec.json.Decoder(_Mark)
-_PERSONAL = frozenset(
-    {"ip", "traits", "email", "phone", "userAgent", "firstName", "first_name", "lastName", "last_name"}
-)
 
 
 def to_event(wire: WireEvent) -> Event:
     """An event from its wire form. Personal data is left behind."""
-    properties, context = (
-        {name: value for name, value in values.items() if name not in _PERSONAL}
-        for values in (wire.properties, wire.context)
-    )
     return Event(
         event_id=wire.message_id,
         event_name=wire.event,
@@ -66,7 +60,7 @@ def to_event(wire: WireEvent) -> Event:
         anonymous_id=wire.anonymous_id,
         product_id=id_of(wire.properties.get("product_id"), "product_id"),
         order_id=id_of(wire.properties.get("order_id"), "order_id"),
-        properties={**properties, "context": context},
+        properties=without_personal_data({**wire.properties, "context": wire.context}),
         occurred_at=required_utc(wire.timestamp, "timestamp"),
         source_updated_at=required_utc(wire.received_at, "receivedAt"),
     )
@@ -83,10 +77,11 @@ class SegmentEvents(HttpSource):
 
         :raises SourceError: a page could not be had.
         """
-        async with HttpClient(self._settings, window=window, limits=self._limits) as http:
+        async with self.client(window) as http:
             streams = [self._slice(http, part) for part in _slices(window.widened(back=self.entity.look_back))]
-            async for page in side_by_side(streams, ahead=self._limits.concurrency):
-                yield page
+            async with aclosing(side_by_side(streams, ahead=self._limits.concurrency)) as pages:
+                async for page in pages:
+                    yield page
 
     async def _slice(self, http: HttpClient, part: Window) -> AsyncIterator[Page]:
         params = {"start": part.start.isoformat(), "end": part.end.isoformat(), "limit": str(PER_PAGE)}
@@ -97,7 +92,7 @@ class SegmentEvents(HttpSource):
             asked = {**params, "cursor": cursor} if cursor else params
             answer = await http.get(PATH, params=asked, headers=headers, check=freshness.check)
             freshness.remember(answer.body)
-            yield Page(body=answer.body, request=f"{PATH}?{urlencode(asked)}", received_at=answer.received_at)
+            yield answer.page()
             cursor = answer.headers.get("X-Next-Cursor")
 
     def split(self, body: bytes, window: Window) -> list[bytes]:

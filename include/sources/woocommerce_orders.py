@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from include.entities.orders import ORDERS, Order, OrderLine
-from include.sources.parsing import Id, RowRejected, money, required_utc, rounded_money, utc
+from include.sources.parsing import Id, currency_code, money, required_utc, rounded_money, utc
 from include.sources.source import Page
 from include.sources.woocommerce_lines import (
     Kind,
@@ -67,7 +67,7 @@ def to_order(wire: Any, lines: Sequence[OrderLine], page: Page) -> Order:
         order_number=wire.number,
         customer_id=wire.customer_id or None,
         status=wire.status,
-        currency=_currency(wire.currency),
+        currency=currency_code(wire.currency),
         total_amount=money(wire.total),
         discount_amount=money(wire.discount_total),
         shipping_amount=money(wire.shipping_total),
@@ -110,12 +110,6 @@ def to_order_line(wire: WireLine, kind: Kind, order: Any) -> OrderLine:
         unit_price=total,
         total_amount=total,
     )
-
-
-def _currency(code: str) -> str:
-    if len(code) != 3 or not code.isascii() or not code.isupper():
-        raise RowRejected("currency", f"currency {code[:10]!r} is not an ISO 4217 code")
-    return code
 
 
 class WooCommerceOrders(WooCommerceParents):
