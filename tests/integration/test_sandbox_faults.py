@@ -13,6 +13,7 @@ import requests
 from tests.integration.sandbox_process import SandboxProcess, sandbox
 
 ORDERS = "/wp-json/wc/v3/orders"
+LONDON, OSLO = (51.5, -0.1), (59.9, 10.7)
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +126,98 @@ def test_a_duplicate_page_brings_the_rows_before_again_and_a_stale_page_nothing_
     page(shop, 1)
     assert page(shop, 2).json() == first
     assert page(shop, 2).json() == second
+
+
+def test_a_whole_stale_answer_brings_its_own_totals(shop):
+    everything = page(shop, 1)
+    shop.add_fault(kind="stale_page", is_whole=True, times=1)
+    stale = shop.get("/orders", page=1, per_page=20, modified_after="2030-01-01T00:00:00")
+    assert stale.content == everything.content
+    assert stale.headers["X-WP-Total"] == everything.headers["X-WP-Total"] != "0"
+
+
+@pytest.mark.parametrize("path", ["/v1/archive", "/query"])
+def test_a_stale_answer_without_a_list_of_rows_is_the_whole_answer_before(shop, path):
+    asked = [archive(LONDON), archive(OSLO)] if path == "/v1/archive" else [prices(shop, "AMZN"), prices(shop, "EBAY")]
+    first, second = (requests.get(shop.base_url + path, params=each, timeout=60).json() for each in asked)
+    assert first != second
+    shop.add_fault(kind="stale_page", path=path, skip=1, times=1)
+    again = [requests.get(shop.base_url + path, params=each, timeout=60).json() for each in asked]
+    assert again == [first, first]
+
+
+def archive(place: tuple[float, float]) -> dict[str, object]:
+    days = {"start_date": "2025-03-01", "end_date": "2025-03-09", "daily": "temperature_2m_max,temperature_2m_min"}
+    return {"latitude": place[0], "longitude": place[1], **days}
+
+
+def prices(shop: SandboxProcess, symbol: str) -> dict[str, object]:
+    return {"function": "TIME_SERIES_DAILY", "symbol": symbol, "apikey": shop.stock_key}
+
+
+def test_days_of_weather_and_prices_are_damaged_one_by_one(shop):
+    def days(path: str, asked: dict[str, object], **fault: object) -> list[object]:
+        if fault:
+            shop.add_fault(kind="malformed_rows", rows=3, path=path, times=1, **fault)
+        answer = requests.get(shop.base_url + path, params=asked, timeout=60).json()
+        if path == "/query":
+            return list(answer["Time Series (Daily)"].values())
+        return list(zip(*answer["daily"].values(), strict=True))
+
+    for path, asked in (("/v1/archive", archive(OSLO)), ("/query", prices(shop, "AMZN"))):
+        good = days(path, asked)
+        for damage in ("wrong_type", "missing_field"):
+            bad = days(path, asked, damage=damage)
+            assert len(bad) == len(good)
+            assert sum(one != other for one, other in zip(good, bad, strict=True)) == 3
+
+
+@pytest.mark.parametrize("path", ["/v1/archive", "/query"])
+def test_unknown_fields_of_weather_and_prices_stand_beside_the_days(shop, path):
+    asked = archive(LONDON) if path == "/v1/archive" else prices(shop, "EBAY")
+    good = requests.get(shop.base_url + path, params=asked, timeout=60).json()
+    shop.add_fault(kind="unknown_fields", path=path, times=1)
+    odd = requests.get(shop.base_url + path, params=asked, timeout=60)
+    assert "x_unheard_of" in odd.text and "x_unheard_of" not in json.dumps(good)
+    assert without_odd_fields(odd.json()) == good
+
+
+def without_odd_fields(value: object) -> object:
+    if not isinstance(value, dict):
+        return value
+    return {name: without_odd_fields(part) for name, part in value.items() if name != "x_unheard_of"}
+
+
+def test_an_empty_body_a_redirect_and_a_bomb(shop):
+    shop.add_fault(kind="empty_body", times=1)
+    empty = page(shop)
+    assert (empty.status_code, empty.content, "X-WP-Total" in empty.headers) == (200, b"", True)
+    shop.add_fault(kind="redirect", times=1, location="http://elsewhere.invalid/")
+    led = requests.get(f"{shop.base_url}{ORDERS}", auth=shop.key, timeout=60, allow_redirects=False)
+    assert (led.status_code, led.headers["Location"]) == (302, "http://elsewhere.invalid/")
+    shop.add_fault(kind="gzip_bomb", times=1, megabytes=20)
+    bomb = page(shop)
+    assert int(bomb.headers["Content-Length"]) < 100_000 and len(bomb.content) == 20 << 20
+
+
+def test_a_record_is_edited_just_before_the_answer_and_edits_can_be_taken_back(shop):
+    before = page(shop).json()
+    key = before[3]["id"]
+    change = {"key": key, "modified_at": "2025-12-31T23:59:59Z", "set": {"status": "refunded"}}
+    shop.add_fault(kind="edit_records", path=ORDERS, skip=1, times=1, edits=[change])
+    assert page(shop).json() == before
+    after = page(shop).json()
+    assert [one["id"] for one, other in zip(before, after, strict=True) if one != other] == [key]
+    assert after[3]["status"] == "refunded"
+    requests.delete(f"{shop.base_url}/_sandbox/edits", timeout=60).raise_for_status()
+    assert page(shop).json() == before
+
+
+def test_every_fault_tells_how_often_it_struck(shop):
+    shop.add_fault(kind="server_error", times=2)
+    for _ in range(3):
+        page(shop)
+    assert requests.get(f"{shop.base_url}/_sandbox/faults", timeout=60).json()[0]["struck"] == 2
 
 
 def test_alpha_vantage_limits_with_a_notice_and_status_200(shop):

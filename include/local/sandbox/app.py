@@ -39,14 +39,15 @@ def build_app(shop: Shop, *, credentials: Credentials, instance: str = "", laten
     log: deque[dict[str, Any]] = deque(maxlen=_LOG_LENGTH)
     faults = Faults()
     key = Key(consumer_key=credentials.consumer_key, consumer_secret=credentials.consumer_secret)
+    control = Control(shop, instance=instance, log=log)
     inner = Starlette(
         routes=[
             *FaultControl(faults).routes(),
-            *Control(shop, instance=instance, log=log).routes(),
+            *control.routes(),
             *EventExport(shop, token=credentials.event_token).routes(),
             *OpenMeteo(shop).routes(),
             *AlphaVantage(shop, key=credentials.stock_key).routes(),
             *WooCommerce(shop, key).routes(),
         ]
     )
-    return FaultInjection(inner, faults=faults, log=log, latency_seconds=latency_seconds)
+    return FaultInjection(inner, faults=faults, log=log, edit=control.edit, latency_seconds=latency_seconds)

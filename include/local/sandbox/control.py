@@ -14,6 +14,8 @@ from include.local.sandbox.edits import EditRefused, edit_record
 from include.local.sandbox.instants import parse_instant, zulu
 from include.local.sandbox.shop import Shop
 
+_EDITABLE = ("orders", "products", "customers")
+
 
 class Control:
     """Health and handles for tests.
@@ -33,6 +35,7 @@ class Control:
             Route("/_sandbox/clock", self._clock, methods=["POST"]),
             Route("/_sandbox/requests", self._requests, methods=["GET"]),
             Route("/_sandbox/{collection}/{id:int}/edit", self._edit, methods=["POST"]),
+            Route("/_sandbox/edits", self._forget_edits, methods=["DELETE"]),
         ]
 
     async def _health(self, request: Request) -> Response:
@@ -63,16 +66,24 @@ class Control:
 
     async def _edit(self, request: Request) -> Response:
         """Change a record: see `edits.edit_record`."""
-        collections = {
-            "orders": self._shop.orders,
-            "products": self._shop.products,
-            "customers": self._shop.customers,
-        }
         name, key = request.path_params["collection"], request.path_params["id"]
-        if name not in collections:
-            return JSONResponse({"error": f"There are no {name} to edit; use one of {sorted(collections)}."}, 404)
+        if name not in _EDITABLE:
+            return JSONResponse({"error": f"There are no {name} to edit; use one of {sorted(_EDITABLE)}."}, 404)
         try:
-            item = edit_record(collections[name], key, change=await request.json(), now=self._shop.now)
+            item = self.edit(name, {**await request.json(), "key": key})
         except EditRefused as error:
             return JSONResponse({"error": str(error)}, status_code=400)
         return Response(msgspec.json.encode(item), media_type="application/json")
+
+    def edit(self, collection: str, change: Mapping[str, Any]) -> dict[str, Any]:
+        """Change the record of a collection that `key` names, and give it as it is then.
+
+        :raises EditRefused: there is no such record, line or field.
+        """
+        shop = self._shop
+        return edit_record(getattr(shop, collection), change["key"], change=change, now=shop.now)
+
+    async def _forget_edits(self, request: Request) -> Response:
+        for name in _EDITABLE:
+            getattr(self._shop, name).forget_edits()
+        return await self._health(request)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import gzip
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from functools import lru_cache
 from random import Random
 from typing import Any
 
 import msgspec
 
-_NDJSON = "application/x-ndjson"
+from include.local.sandbox.answer import Answer
+from include.local.sandbox.rows import with_rows_changed
+
 _CRITICAL_ERROR = {
     "code": "internal_server_error",
     "message": "<p>There has been a critical error on this website.</p>",
@@ -28,10 +32,16 @@ _RATE_LIMIT_NOTICE = (
 #   timeout             the answer is held for `seconds`, or until the client gives up
 #   cut_off             Content-Length as announced, `share` of the body, then the connection is closed
 #   slow_body           the body arrives in pieces over `seconds`
+#   empty_body          200 with the usual headers and not one byte
+#   gzip_bomb           200 with a body that unpacks to `megabytes` of spaces
+#   redirect            `status` 302 or another, to `location`
 #   malformed_rows      `rows` rows of a page: `damage` is wrong_type, missing_field, broken_json; `field`
 #   unknown_fields      every row has a field that no documentation names
 #   duplicate_page      the rows of the page before, once more, in front of this page's own
-#   stale_page          the rows of the page before instead of this page's own: a cache gone wrong
+#   stale_page          the rows of the page before instead of this page's own: a cache gone wrong. With `is_whole`,
+#                       and where an answer is no list, everything of the answer before, its headers too
+#   edit_records        before it answers, somebody edits records of `collection`; `edits` is a list of changes, each
+#                       with the record's `key` and what `edits.edit_record` takes
 #   wrong_content_type  200 with an HTML page, as a login wall or maintenance page sends it
 #   stock_limit         200 with Alpha Vantage's notice in the field `notice`: Information or Note
 KINDS: dict[str, dict[str, Any]] = {
@@ -40,36 +50,23 @@ KINDS: dict[str, dict[str, Any]] = {
     "timeout": {"seconds": 300.0},
     "cut_off": {"share": 0.5},
     "slow_body": {"seconds": 2.0},
+    "empty_body": {},
+    "gzip_bomb": {"megabytes": 100},
+    "redirect": {"status": 302, "location": "http://127.0.0.1:9/elsewhere"},
     "malformed_rows": {"rows": 1, "damage": "wrong_type", "field": None},
     "unknown_fields": {},
     "duplicate_page": {},
-    "stale_page": {},
+    "stale_page": {"is_whole": False},
+    "edit_records": {"collection": "orders", "edits": ()},
     "wrong_content_type": {},
     "stock_limit": {"notice": "Information"},
 }
 
 
-@dataclass
-class Answer:
-    """An HTTP answer before it is sent.
-
-    :param hold_seconds: wait this long before the first byte.
-    :param body_seconds: spread the body over this long.
-    :param sent_share: share of the body that is sent before the connection is closed.
-    """
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-    hold_seconds: float = 0.0
-    body_seconds: float = 0.0
-    sent_share: float = 1.0
-
-
-def damage(answer: Answer, *, kind: str, options: dict[str, Any], random: Random, previous: bytes | None) -> Answer:
+def damage(answer: Answer, *, kind: str, options: dict[str, Any], random: Random, previous: Answer | None) -> Answer:
     """The answer as the fault leaves it.
 
-    :param previous: body of the answer before this one on the same path, if there was one.
+    :param previous: the answer before this one on the same path, if there was one.
     """
     if kind == "rate_limit":
         return _rate_limit(retry_after=options["retry_after"], as_date=options["as_date"])
@@ -86,7 +83,23 @@ def damage(answer: Answer, *, kind: str, options: dict[str, Any], random: Random
     if kind == "stock_limit":
         notice = {options["notice"]: _RATE_LIMIT_NOTICE.format(key="********")}
         return Answer(200, {"content-type": "application/json"}, msgspec.json.encode(notice))
-    return _with_rows(answer, kind=kind, options=options, random=random, previous=previous)
+    if kind == "empty_body":
+        return replace(answer, body=b"")
+    if kind == "gzip_bomb":
+        headers = {**answer.headers, "content-encoding": "gzip"}
+        return replace(answer, headers=headers, body=_bomb(options["megabytes"]))
+    if kind == "redirect":
+        return Answer(options["status"], {"location": options["location"]}, b"")
+    if kind == "edit_records":
+        return answer
+    if kind == "stale_page" and options["is_whole"]:
+        return previous or answer
+    return with_rows_changed(answer, kind=kind, options=options, random=random, previous=previous)
+
+
+@lru_cache(maxsize=2)
+def _bomb(megabytes: int) -> bytes:
+    return gzip.compress(b" " * (megabytes << 20), mtime=0)
 
 
 def _rate_limit(*, retry_after: float, as_date: bool) -> Answer:
@@ -102,51 +115,3 @@ def _server_error(*, status: int, retry_after: float | None) -> Answer:
         return Answer(status, {"content-type": "application/json", **headers}, msgspec.json.encode(_CRITICAL_ERROR))
     html = f"<html><head><title>{status}</title></head><body><center>nginx</center></body></html>"
     return Answer(status, {"content-type": "text/html", **headers}, html.encode())
-
-
-def _with_rows(answer: Answer, *, kind: str, options: dict[str, Any], random: Random, previous: bytes | None) -> Answer:
-    """Faults that reach into a page's rows; an answer that is not a page of rows stays whole."""
-    is_lines = answer.headers.get("content-type", "").startswith(_NDJSON)
-    rows = _split(answer.body, is_lines=is_lines)
-    before = _split(previous or b"", is_lines=is_lines)
-    if answer.status != 200 or rows is None:
-        return answer
-    if kind == "duplicate_page":
-        rows = [*(before or []), *rows]
-    elif kind == "stale_page":
-        rows = before or rows
-    elif kind == "unknown_fields":
-        rows = [_with_field(row, "x_unheard_of", {"since": "tomorrow", "values": [1, None]}) for row in rows]
-    else:
-        for position in random.sample(range(len(rows)), min(options["rows"], len(rows))):
-            rows[position] = _malformed(rows[position], damage=options["damage"], field=options["field"])
-    return replace(answer, body=_join(rows, is_lines=is_lines))
-
-
-def _split(body: bytes, *, is_lines: bool) -> list[bytes] | None:
-    """The rows of a page as encoded JSON, or None if the body is no page of rows."""
-    if is_lines:
-        return body.splitlines()
-    try:
-        return [bytes(row) for row in msgspec.json.decode(body, type=list[msgspec.Raw])]
-    except msgspec.DecodeError:
-        return None
-
-
-def _join(rows: list[bytes], *, is_lines: bool) -> bytes:
-    return b"".join(row + b"\n" for row in rows) if is_lines else b"[" + b",".join(rows) + b"]"
-
-
-def _with_field(row: bytes, name: str, value: Any) -> bytes:
-    return msgspec.json.encode({**msgspec.json.decode(row), name: value})
-
-
-def _malformed(row: bytes, *, damage: str, field: str | None) -> bytes:
-    record = msgspec.json.decode(row)
-    name = field or ("messageId" if "messageId" in record else "id")
-    if damage == "missing_field":
-        record.pop(name, None)
-        return msgspec.json.encode(record)
-    if damage == "broken_json":
-        return row[:-1] + b',"broken":'
-    return msgspec.json.encode({**record, name: {"not": "what", "it": ["should", "be"]}})

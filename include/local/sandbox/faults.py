@@ -1,6 +1,7 @@
 """Faults on demand: which request suffers what, decided by order and seed, so that every run can be repeated.
 
-`POST /_sandbox/faults` takes one fault or a list of them, `DELETE` clears them, `GET` shows what is left. A fault:
+`POST /_sandbox/faults` takes one fault or a list of them, `DELETE` clears them, `GET` shows what is left of each and
+how often it struck. A fault:
 
     {"kind": "rate_limit", "path": "/wp-json/wc/v3/orders", "skip": 2, "times": 1, "retry_after": 3}
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +24,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from include.local.sandbox.damage import KINDS, Answer, damage
+from include.local.sandbox.answer import Answer
+from include.local.sandbox.damage import KINDS, damage
 
 _SECRETS = ("consumer_key", "consumer_secret", "apikey")
 
@@ -42,6 +45,7 @@ class Fault:
     probability: float = 1.0
     seed: int = 0
     options: dict[str, Any] = field(default_factory=dict)
+    struck: int = 0
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
@@ -57,14 +61,24 @@ class Fault:
             return False
         if self.times is not None:
             self.times -= 1
+        self.struck += 1
         return True
 
 
 class Faults:
-    """The faults in force, in the order in which they were asked for; the first that strikes wins."""
+    """The faults in force, in the order in which they were asked for; the first that strikes wins.
+
+    `last_answers` holds what was last answered on each path, undamaged.
+    """
 
     def __init__(self) -> None:
         self.active: list[Fault] = []
+        self.last_answers: dict[str, Answer] = {}
+
+    def clear(self) -> None:
+        """No more faults; what was answered before is forgotten."""
+        self.active.clear()
+        self.last_answers.clear()
 
     def add(self, wanted: dict[str, Any]) -> None:
         """Put a fault in force.
@@ -101,7 +115,7 @@ class FaultControl:
 
     async def _change(self, request: Request) -> Response:
         if request.method == "DELETE":
-            self._faults.active.clear()
+            self._faults.clear()
         if request.method == "POST":
             wanted = await request.json()
             try:
@@ -110,7 +124,13 @@ class FaultControl:
             except (BadFault, AttributeError, TypeError) as error:
                 return JSONResponse({"error": str(error)}, status_code=400)
         left = [
-            {"kind": fault.kind, "path": fault.path, "times": fault.times, "skip": fault.skip}
+            {
+                "kind": fault.kind,
+                "path": fault.path,
+                "times": fault.times,
+                "skip": fault.skip,
+                "struck": fault.struck,
+            }
             for fault in self._faults.active
         ]
         return JSONResponse(left)
@@ -120,16 +140,24 @@ class FaultInjection:
     """Answers API requests through `inner`, damaged by the faults in force, and logs every one of them.
 
     Requests to `/_sandbox` are neither damaged nor logged.
+
+    :param edit: changes a record of a collection, for faults that do so while somebody reads.
     """
 
     def __init__(
-        self, inner: ASGIApp, *, faults: Faults, log: deque[dict[str, Any]], latency_seconds: float = 0.0
+        self,
+        inner: ASGIApp,
+        *,
+        faults: Faults,
+        log: deque[dict[str, Any]],
+        edit: Callable[[str, Mapping[str, Any]], object],
+        latency_seconds: float = 0.0,
     ) -> None:
         self._inner = inner
         self._faults = faults
+        self._edit = edit
         self._log = log
         self._latency_seconds = latency_seconds
-        self._last_bodies: dict[str, bytes] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"].startswith("/_sandbox"):
@@ -141,10 +169,13 @@ class FaultInjection:
         fault = self._faults.strike(path)
         entry = {"method": scope["method"], "path": path, "query": _public_query(scope), "status": None, "fault": None}
         self._log.append(entry)
+        if fault is not None and fault.kind == "edit_records":
+            for change in fault.options["edits"]:
+                self._edit(fault.options["collection"], change)
         answer = await self._ask(scope, receive)
-        previous = self._last_bodies.get(path)
+        previous = self._faults.last_answers.get(path)
         if answer.status == 200:
-            self._last_bodies[path] = answer.body
+            self._faults.last_answers[path] = answer
         if fault is not None:
             entry["fault"] = fault.kind
             answer = damage(answer, kind=fault.kind, options=fault.options, random=fault.random, previous=previous)

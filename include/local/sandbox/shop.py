@@ -91,6 +91,13 @@ class Collection:
         self._edited.append(item)
         self._superseded = self._instants_of_next_versions()
 
+    def forget_edits(self) -> None:
+        """Drop every version that was added."""
+        for name in ("keys", "created", "modified", "statuses", "parents", "sort_names"):
+            setattr(self, name, getattr(self, name)[: len(self._items)])
+        self._edited.clear()
+        self._superseded = self._instants_of_next_versions()
+
     def _instants_of_next_versions(self) -> Instants:
         order = np.lexsort((np.arange(len(self.keys)), self.modified, self.keys))
         following = np.full(len(order), FOREVER, dtype=np.int64)
