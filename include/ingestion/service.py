@@ -195,11 +195,11 @@ class IngestionService:
             assert rows is not None
             return self._repository.upsert(
                 entity,
-                rows.read_all(),
+                rows,
                 window=window,
                 source=self._source.name,
                 now=self._clock(),
-                child_rows=lines.read_all() if lines else None,
+                child_rows=lines,
                 rejected=Rejected(rows=rejected[entity.name], child_rows=rejected[child.name] if child else 0),
                 batch=batch,
             )

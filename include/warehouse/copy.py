@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import pyarrow as pa
 from pgpq import ArrowToPostgresBinaryEncoder
@@ -18,25 +18,29 @@ def copy_rows(
     *,
     table: sql.Composable,
     columns: Sequence[str],
-    rows: pa.Table,
+    schema: pa.Schema,
+    batches: Iterable[pa.RecordBatch],
     json_columns: Collection[str] = (),
 ) -> None:
-    """Append `rows` to `table`, streaming, in chunks of `ROWS_PER_CHUNK`.
+    """Append rows to `table`, batch by batch, at most `ROWS_PER_CHUNK` of them encoded at once.
 
     Binary COPY converts nothing: each column of `table` must be of the type that its Arrow type stands for (int64 is
     bigint, timestamp in UTC is timestamptz, 16 bytes are uuid).
 
-    :param columns: the columns of `rows` to send, named alike in `table`.
+    :param columns: the columns to send, named alike in `table`.
+    :param schema: what all batches look like.
     :param json_columns: those that hold JSON as text and go to jsonb.
     """
-    chosen = rows.select(list(columns))
-    encoders = {field.name: ArrowToPostgresBinaryEncoder.infer_encoder(field) for field in chosen.schema}
+    chosen = pa.schema([schema.field(name) for name in columns])
+    encoders = {field.name: ArrowToPostgresBinaryEncoder.infer_encoder(field) for field in chosen}
     for name in json_columns:
-        encoders[name] = StringEncoderBuilder.new_with_output(chosen.schema.field(name), Jsonb())
-    encoder = ArrowToPostgresBinaryEncoder.new_with_encoders(chosen.schema, encoders)
+        encoders[name] = StringEncoderBuilder.new_with_output(chosen.field(name), Jsonb())
+    encoder = ArrowToPostgresBinaryEncoder.new_with_encoders(chosen, encoders)
     names = sql.SQL(", ").join(map(sql.Identifier, columns))
     with cursor.copy(sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(table, names)) as copy:
         copy.write(encoder.write_header())
-        for batch in chosen.to_batches(max_chunksize=ROWS_PER_CHUNK):
-            copy.write(encoder.write_batch(batch))
+        for batch in batches:
+            sent = batch.select(list(columns))
+            for start in range(0, sent.num_rows, ROWS_PER_CHUNK):
+                copy.write(encoder.write_batch(sent.slice(start, ROWS_PER_CHUNK)))
         copy.write(encoder.finish())

@@ -57,9 +57,11 @@ def _fresh(name: str) -> sql.Composed:
     return sql.SQL("DROP TABLE IF EXISTS {}; ").format(sql.Identifier("pg_temp", name))
 
 
-def newest_version(entity: Entity) -> sql.Composed:
-    """The greatest `source_updated_at` among the incoming rows; null when there are none."""
-    return sql.SQL("SELECT max(source_updated_at) FROM {}").format(incoming_table(entity))
+def has_duplicates(entity: Entity) -> sql.Composed:
+    """Whether a key stands more than once among the incoming rows."""
+    return sql.SQL("SELECT EXISTS (SELECT FROM {} GROUP BY {} HAVING count(*) > 1)").format(
+        incoming_table(entity), key_list(entity)
+    )
 
 
 def drop_superseded(entity: Entity) -> sql.Composed:
@@ -132,8 +134,8 @@ def fold_superseded(entity: Entity) -> sql.Composed | None:
     )
 
 
-def merge(entity: Entity) -> sql.Composed:
-    """Insert new keys, update older ones, leave the rest.
+def merge(entity: Entity, *, is_correction: bool = False) -> sql.Composed:
+    """Insert new keys, update older ones, leave the rest. A correction also updates what is as old but different.
 
     Parameters: `source`, `now`. Returns one row: inserted, updated, the oldest event time among them. For an entity
     with lines the changed keys land in `changed_table`.
@@ -142,6 +144,11 @@ def merge(entity: Entity) -> sql.Composed:
     is_newer = VERSION.format(sql.Identifier("incoming")) + sql.SQL(" > ") + VERSION.format(sql.Identifier("stored"))
     if entity.is_observed:
         is_newer += sql.SQL(" AND incoming.content_digest <> stored.content_digest")
+    if is_correction:
+        is_newer += sql.SQL(
+            " OR incoming.source_updated_at = stored.source_updated_at"
+            " AND incoming.content_digest <> stored.content_digest"
+        )
     event_at: sql.Composable = sql.SQL("NULL::timestamptz")
     if entity.event_time:
         event_at = sql.SQL("LEAST(old.{0}, new.{0})::timestamptz").format(sql.Identifier(entity.event_time))
@@ -155,7 +162,7 @@ def merge(entity: Entity) -> sql.Composed:
         WITH merged AS (
             MERGE INTO {stored} AS stored
             USING {incoming} AS incoming ON {same_key}
-            WHEN MATCHED AND {is_newer} THEN
+            WHEN MATCHED AND ({is_newer}) THEN
                 UPDATE SET {assignments}, source = %(source)s, ingested_at = %(now)s
             WHEN NOT MATCHED THEN
                 INSERT ({columns}, source, first_seen_at, ingested_at)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
-import pyarrow as pa
 from psycopg import Connection, sql
 from psycopg.rows import dict_row
 
@@ -15,12 +14,10 @@ from include.entities.entity import Entity
 from include.entities.window import Window
 from include.warehouse.merge_statements import stored_table
 from include.warehouse.receipts import Receipt
-from include.warehouse.upsert import NOTHING_REJECTED, Rejected, upsert_rows
+from include.warehouse.upsert import NOTHING_REJECTED, Rejected, Rows, upsert_rows
 
 WRITTEN = ("source", "first_seen_at", "ingested_at")
 """What a stored row says about its own writing."""
-
-Rows: TypeAlias = pa.Table | pa.RecordBatchReader
 
 
 class Repository(Protocol):
@@ -41,11 +38,13 @@ class Repository(Protocol):
         child_rows: Rows | None = None,
         rejected: Rejected = NOTHING_REJECTED,
         batch: str | None = None,
+        is_correction: bool = False,
     ) -> list[Receipt]:
         """Merge rows by `(source_updated_at, content_digest)` and keep the receipts, in one transaction.
 
         :param rows: as `entity.arrow_schema`; `child_rows` as the child's, with `parent_digest` in addition.
         :param rejected: rows that validation kept back; they are part of what was received.
+        :param is_correction: of two that claim the same instant the incoming row wins.
         :returns: the closed receipts: the entity's, then its child's.
         """
         ...

@@ -103,7 +103,8 @@ def there_and_back(conn: psycopg.Connection, rows: pa.Table) -> list[dict[str, A
     conn.execute("DELETE FROM copied")
     with conn.cursor() as cursor:
         table = sql.Identifier("pg_temp", "copied")
-        copy_rows(cursor, table=table, columns=list(COLUMNS), rows=rows, json_columns={"document"})
+        columns, batches = list(COLUMNS), rows.to_batches()
+        copy_rows(cursor, table=table, columns=columns, schema=SCHEMA, batches=batches, json_columns={"document"})
     names = sql.SQL(", ").join(map(sql.Identifier, COLUMNS))
     stored = conn.execute(sql.SQL("SELECT {} FROM copied ORDER BY place").format(names)).fetchall()
     return [comparable(dict(zip(COLUMNS, row, strict=True))) for row in stored]

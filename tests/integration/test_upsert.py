@@ -193,15 +193,15 @@ def order(key: int, version: int, line_numbers: tuple[int, ...], *, price: int =
     )
 
 
-def load_orders(conn: psycopg.Connection, records: list[Order], *, now: datetime = NOW) -> list:
-    """As validation would hand them over: the lines carry their order's version and digest."""
+def order_digest(each: Order) -> bytes:
+    return digest_of((replace(each, lines=(), source_updated_at=EPOCH), sorted({digest_of(o) for o in each.lines})))
+
+
+def load_orders(conn: psycopg.Connection, records: list[Order], *, now: datetime = NOW, **options: Any) -> list:
+    """As validation would hand them over: streamed, the lines with their order's version and digest."""
     child = ORDERS.child
     assert child is not None
-    line_digests = [sorted({digest_of(line) for line in each.lines}) for each in records]
-    digests = [
-        digest_of((replace(each, lines=(), source_updated_at=EPOCH), own))
-        for each, own in zip(records, line_digests, strict=True)
-    ]
+    digests = [order_digest(each) for each in records]
     rows = ORDERS.to_arrow(records, versions=[each.source_updated_at for each in records], digests=digests)
     owners = [(each, digest) for each, digest in zip(records, digests, strict=True) for _ in each.lines]
     lines = [line for each in records for line in each.lines]
@@ -210,7 +210,10 @@ def load_orders(conn: psycopg.Connection, records: list[Order], *, now: datetime
         versions=[owner.source_updated_at for owner, _ in owners],
         digests=[digest_of(line) for line in lines],
     ).append_column("parent_digest", pa.array([digest for _, digest in owners], DIGEST))
-    receipts = upsert_rows(conn, ORDERS, rows, window=WINDOW, source="shop_api", now=now, child_rows=line_rows)
+    streams = [each.to_reader(max_chunksize=2) for each in (rows, line_rows)]
+    receipts = upsert_rows(
+        conn, ORDERS, streams[0], window=WINDOW, source="shop_api", now=now, child_rows=streams[1], **options
+    )
     conn.commit()
     return receipts
 
@@ -235,13 +238,7 @@ def test_an_orders_lines_are_always_those_of_its_winning_version(shared_warehous
         received += lines.received - lines.unchanged - lines.stale - lines.duplicate - lines.updated
         received -= lines.deleted
     winners: dict[int, Order] = {}
-    for each in sorted(
-        itertools.chain(*batches),
-        key=lambda o: (
-            o.source_updated_at,
-            digest_of((replace(o, lines=(), source_updated_at=EPOCH), sorted({digest_of(line) for line in o.lines}))),
-        ),
-    ):
+    for each in sorted(itertools.chain(*batches), key=lambda o: (o.source_updated_at, order_digest(o))):
         winners[each.order_id] = each
     expected = sorted({(o.order_id, line.line_id, line.unit_price) for o in winners.values() for line in o.lines})
     stored = conn.execute("SELECT order_id, line_id, unit_price FROM shop.order_lines ORDER BY 1, 2").fetchall()
@@ -256,6 +253,53 @@ def test_an_orders_lines_are_always_those_of_its_winning_version(shared_warehous
     once = conn.execute(f"SELECT {columns} FROM shop.orders ORDER BY 1").fetchall()
     assert len(once) == len(before[0])
     assert conn.execute("SELECT order_id, line_id, unit_price FROM shop.order_lines ORDER BY 1, 2").fetchall() == stored
+
+
+@PROPERTY
+@given(batches=st.lists(st.tuples(st.booleans(), st.lists(orders, max_size=4)), min_size=1, max_size=4))
+def test_a_correction_wins_over_what_is_as_old_and_nothing_else_changes(shared_warehouse, batches):
+    conn = shared_warehouse
+    conn.execute("TRUNCATE shop.orders, shop.order_lines")
+    stored: dict[int, Order] = {}
+    for is_correction, batch in batches:
+        receipt = load_orders(conn, batch, is_correction=is_correction)[0]
+        counts = dict.fromkeys(COUNTS, 0)
+        for key in {each.order_id for each in batch}:
+            versions = [(each.source_updated_at, order_digest(each), each) for each in batch if each.order_id == key]
+            counts["duplicate"] += len(versions) - 1
+            at, digest, best = max(versions, key=lambda version: version[:2])
+            old = stored.get(key)
+            before = (old.source_updated_at, order_digest(old)) if old else None
+            if before is None:
+                outcome = "inserted"
+            elif before == (at, digest):
+                outcome = "unchanged"
+            elif (at, digest) > before or (is_correction and at == before[0]):
+                outcome = "updated"
+            else:
+                outcome = "stale"
+            counts[outcome] += 1
+            if outcome in ("inserted", "updated"):
+                stored[key] = best
+        assert {name: getattr(receipt, name) for name in COUNTS} == counts
+        expected = sorted({(o.order_id, line.line_id, line.unit_price) for o in stored.values() for line in o.lines})
+        assert (
+            conn.execute("SELECT order_id, line_id, unit_price FROM shop.order_lines ORDER BY 1, 2").fetchall()
+            == expected
+        )
+        versions_stored = conn.execute("SELECT order_id, source_updated_at, content_digest FROM shop.orders").fetchall()
+        assert {(key, at, digest.bytes) for key, at, digest in versions_stored} == {
+            (key, each.source_updated_at, order_digest(each)) for key, each in stored.items()
+        }
+
+
+def test_a_repeated_correction_writes_nothing(warehouse):
+    for price in (10, 20):
+        load_orders(warehouse, [order(1, 1, (1, 2), price=price)], is_correction=True)
+    before = snapshot_of(warehouse, "shop.orders", "shop.order_lines")
+    receipts = load_orders(warehouse, [order(1, 1, (1, 2), price=20)], is_correction=True, now=NOW + timedelta(days=1))
+    assert snapshot_of(warehouse, "shop.orders", "shop.order_lines") == before
+    assert [receipt.unchanged for receipt in receipts] == [1, 2]
 
 
 def test_an_older_version_of_an_order_changes_nothing(warehouse):
