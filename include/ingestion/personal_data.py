@@ -7,6 +7,7 @@ import re
 _FIELDS = (
     "email", "first_name", "last_name", "name_on_card", "company", "address_1", "address_2", "postcode", "phone",
     "username", "avatar_url", "customer_ip_address", "customer_user_agent", "customer_note", "ip", "userAgent",
+    "personal_row",
 )  # fmt: skip
 _VALUE = re.compile(r'"(' + "|".join(_FIELDS) + r')"(\s*:\s*)"(?:[^"\\]|\\.)*("|$)')
 
