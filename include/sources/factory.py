@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from include.entities.registry import ENTITIES
 from include.sources.alpha_vantage import AlphaVantage
+from include.sources.errors import ContractBroken
+from include.sources.files.entity_files import EntityFiles
 from include.sources.network import Network
 from include.sources.open_meteo import OpenMeteo
 from include.sources.segment_events import SegmentEvents
@@ -37,12 +40,36 @@ SOURCES: dict[str, tuple[str, Builder]] = {
 """Entity name to the connection it comes through and the source that reads it."""
 
 
+HTTP_KINDS = ("http", "https")
+FILE_KINDS = ("file", "fs", "aws")
+"""Types of connections: `fs` is what Airflow calls a folder, `aws` holds the key of an S3 bucket."""
+
+
 def source_for(entity: str, *, settings_of: Callable[[str], SourceSettings], network: Network | None = None) -> Source:
-    """The source of an entity.
+    """The source of an entity: its API, or files, as the type of its connection says.
 
     :param settings_of: from a connection's name to its settings.
     :param network: what it shares with other processes; with none, only what this process knows.
     :raises KeyError: no source brings in such an entity.
+    :raises ContractBroken: nobody knows how to read from such a connection.
     """
     connection, build = SOURCES[entity]
-    return build(settings_of(connection), network=network or Network())
+    settings = settings_of(connection)
+    if settings.kind in HTTP_KINDS:
+        return build(settings, network=network or Network())
+    if settings.kind in FILE_KINDS:
+        return _files(entity, settings)
+    raise ContractBroken(
+        f"The connection `{connection}` is of the type {settings.kind!r}, from which nothing can be read. Nothing was "
+        f"loaded. Known types are {', '.join(HTTP_KINDS)} (an API) and {', '.join(FILE_KINDS)} (files): correct it."
+    )
+
+
+def _files(entity: str, settings: SourceSettings) -> Source:
+    layout = settings.extra.get("layout", "entities")
+    if layout == "entities":
+        return EntityFiles(ENTITIES[entity], settings)
+    raise ContractBroken(
+        f"The connection `{settings.name}` names the layout {layout!r}. Nothing was loaded. Known layouts are "
+        "entities: correct `layout` in its extra."
+    )
