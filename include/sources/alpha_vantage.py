@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, time
 from typing import Any
-from urllib.parse import urlencode
 
 import msgspec
 
 from include.entities.stock_prices_daily import STOCK_PRICES_DAILY, PriceDay
 from include.entities.window import Window
 from include.sources.errors import ContractBroken, CredentialsRejected, SourceUnreachable
-from include.sources.http import Answer, HttpClient
+from include.sources.http import HttpClient
 from include.sources.http_source import HttpSource
 from include.sources.parsing import RowRejected, decode, money
 from include.sources.settings import SourceSettings
@@ -60,7 +59,7 @@ class AlphaVantage(HttpSource):
                 f"The connection `{self.name}` names no `symbols` in its extra, so there is nothing to ask for. "
                 'Nothing was loaded. Write for example {"symbols": ["AMZN"], "currency": "USD"} there.'
             )
-        async with HttpClient(self._settings, window=window, limits=self._limits) as http:
+        async with self.client(window) as http:
             for symbol in symbols:
                 page, days = await self._page(http, symbol, "compact", window)
                 if not days or min(days) > reach.start.date().isoformat():
@@ -70,7 +69,7 @@ class AlphaVantage(HttpSource):
     async def _page(self, http: HttpClient, symbol: str, size: str, window: Window) -> tuple[Page, dict[str, Any]]:
         params = {"function": "TIME_SERIES_DAILY", "symbol": symbol, "outputsize": size}
         key = {"apikey": self._settings.password or ""}
-        answer: Answer = await http.get(PATH, params={**params, **key}, check=self._series.decode)
+        answer = await http.get(PATH, params=params, secret_params=key, check=self._series.decode)
         series = self._series.decode(answer.body)
         if series.error is not None and "apikey" in series.error:
             raise CredentialsRejected(
@@ -93,13 +92,7 @@ class AlphaVantage(HttpSource):
                 f"Check that the connection `{self.name}` names the right address."
             )
         context = {"symbol": symbol, "currency": self._settings.extra.get("currency", "USD")}
-        page = Page(
-            body=answer.body,
-            request=f"{PATH}?{urlencode(params)}",
-            received_at=answer.received_at,
-            context=context,
-        )
-        return page, series.days
+        return answer.page(context), series.days
 
     def split(self, body: bytes, window: Window) -> list[bytes]:
         """One JSON object per trading day of the window and the look-back before it.

@@ -38,7 +38,8 @@ Step = Callable[[Circuit], Circuit]
 
 
 class CircuitStore(Protocol):
-    """Keeps the circuits of all hosts, for every process."""
+    """Keeps the circuits of all hosts, for every process. Never raises: one that has lost its database uses what
+    this process knows, and says so."""
 
     async def read(self, host: str) -> Circuit:
         """The circuit of a host; closed for one that was never in trouble."""

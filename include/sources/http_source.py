@@ -9,7 +9,8 @@ import msgspec
 
 from include.entities.entity import Entity
 from include.entities.window import Window
-from include.sources.http import DEFAULT_LIMITS, HttpLimits
+from include.sources.http import HttpClient
+from include.sources.limits import HttpLimits, limits_of
 from include.sources.network import Network
 from include.sources.parsing import parse_rows
 from include.sources.settings import SourceSettings
@@ -18,6 +19,10 @@ from include.sources.source import Page, Parsed
 
 class HttpSource:
     """A subclass adds `pages` and `split`, and either `row_decoder` and `to_record` or `parse` of its own.
+
+    :param network: what is shared with other processes; with none, only what this source knows.
+    :param limits: instead of those in the settings.
+    :raises SettingRefused: the limits in the settings cannot be followed.
 
     :cvar page_decoder: reads a whole page at once; None where the format has no such reading.
     :cvar row_decoder: reads one row.
@@ -28,12 +33,16 @@ class HttpSource:
     row_decoder: msgspec.json.Decoder
 
     def __init__(
-        self, settings: SourceSettings, *, network: Network | None = None, limits: HttpLimits = DEFAULT_LIMITS
+        self, settings: SourceSettings, *, network: Network | None = None, limits: HttpLimits | None = None
     ) -> None:
         self.name = settings.name
         self._settings = settings
         self._network = network or Network()
-        self._limits = limits
+        self._limits = limits or limits_of(settings)
+
+    def client(self, window: Window) -> HttpClient:
+        """A client for reading one window."""
+        return HttpClient(self._settings, window=window, network=self._network, limits=self._limits)
 
     def split(self, body: bytes, window: Window) -> Sequence[bytes]:
         """The raw rows of a page that belong to the window.

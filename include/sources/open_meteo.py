@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
 from datetime import date, timedelta
 from typing import Any
-from urllib.parse import urlencode
 
 import msgspec
 
@@ -16,6 +15,7 @@ from include.sources.errors import ContractBroken
 from include.sources.http import HttpClient
 from include.sources.http_source import HttpSource
 from include.sources.parsing import decode
+from include.sources.side_by_side import in_order
 from include.sources.source import Page
 
 PATH = "/v1/archive"
@@ -62,10 +62,11 @@ class OpenMeteo(HttpSource):
                 '"longitude": -0.12}]} there.'
             )
         days = _days(window.widened(back=self.entity.look_back))
-        async with HttpClient(self._settings, window=window, limits=self._limits) as http:
-            asked = [self._page(http, place, days) for place in places]
-            for page in await asyncio.gather(*asked):
-                yield page
+        async with self.client(window) as http:
+            asks = (self._page(http, place, days) for place in places)
+            async with aclosing(in_order(asks, ahead=self._limits.concurrency)) as pages:
+                async for page in pages:
+                    yield page
 
     async def _page(self, http: HttpClient, place: Mapping[str, Any], days: tuple[date, date]) -> Page:
         params = {
@@ -77,12 +78,7 @@ class OpenMeteo(HttpSource):
             "timezone": "GMT",
         }
         answer = await http.get(PATH, params=params, check=self._archive.decode)
-        return Page(
-            body=answer.body,
-            request=f"{PATH}?{urlencode(params)}",
-            received_at=answer.received_at,
-            context={key: place[key] for key in ("name", "latitude", "longitude")},
-        )
+        return answer.page({key: place[key] for key in ("name", "latitude", "longitude")})
 
     def split(self, body: bytes, window: Window) -> list[bytes]:
         """One JSON object per day.

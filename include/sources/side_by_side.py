@@ -1,15 +1,34 @@
-"""Several asynchronous streams read at once, as one."""
+"""Several asynchronous reads under way at once, as one stream with a bounded number of items waiting."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from typing import TypeVar
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterable, Sequence
+from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 
 
-async def side_by_side(streams: Sequence[AsyncIterator[Item]], *, ahead: int) -> AsyncIterator[Item]:
+async def in_order(asks: Iterable[Coroutine[Any, Any, Item]], *, ahead: int) -> AsyncGenerator[Item]:
+    """What the coroutines give, in their order; the first error in that order ends all of them and is raised.
+
+    :param asks: taken one by one, as late as may be; never all at once.
+    :param ahead: how many may be under way or done and not yet taken.
+    """
+    under_way: deque[asyncio.Task[Item]] = deque()
+    try:
+        for ask in asks:
+            under_way.append(asyncio.create_task(ask))
+            if len(under_way) >= ahead:
+                yield await under_way.popleft()
+        while under_way:
+            yield await under_way.popleft()
+    finally:
+        await _end(under_way)
+
+
+async def side_by_side(streams: Sequence[AsyncIterator[Item]], *, ahead: int) -> AsyncGenerator[Item]:
     """Items of all streams as they come; the first error ends all of them and is raised.
 
     :param ahead: how many items may wait to be taken.
@@ -37,6 +56,10 @@ async def side_by_side(streams: Sequence[AsyncIterator[Item]], *, ahead: int) ->
             else:
                 unfinished -= 1
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _end(tasks)
+
+
+async def _end(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,43 +1,30 @@
-"""WooCommerce REST v3: paging that stays exact while the shop changes underneath.
-
-Orders, refunds and products are listed by modification time, oldest first. An order that is edited while
-its list is being read leaves a window that lies in the past, and what stood behind it moves up a place,
-perhaps across a page boundary that was already read. Nothing can enter such a window, so a list is whole
-when every page told the same total and that many different ids were seen; otherwise it is read again.
-"""
+"""WooCommerce REST v3: what its lists have in common, and how a window is asked for."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections import Counter
 from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
 from datetime import timedelta
-from typing import Annotated, Any
-from urllib.parse import urlencode
+from functools import partial
+from typing import Annotated
 
 import msgspec
 from aiohttp import encode_basic_auth
 
 from include.entities.window import Window
-from include.sources.errors import ContractBroken, SourceUnreachable
+from include.sources.errors import SourceUnreachable
 from include.sources.http import Answer, HttpClient
 from include.sources.http_source import HttpSource
 from include.sources.parsing import decode
 from include.sources.source import Page
+from include.sources.woocommerce_list import PER_PAGE, ListReader, check_page
 
 log = logging.getLogger(__name__)
 
 API = "/wp-json/wc/v3"
-PER_PAGE = 100
 READS = 5
 
-
-class _Identified(msgspec.Struct):
-    id: int
-
-
-_ID = msgspec.json.Decoder(_Identified)
 _ROWS = msgspec.json.Decoder(list[msgspec.Raw])
 
 
@@ -65,21 +52,27 @@ class WooCommerceSource(HttpSource):
 
         :raises SourceError: a page could not be had, or the list never held still.
         """
-        async with HttpClient(self._settings, window=window, limits=self._limits) as http:
+        async with self.client(window) as http:
             context = {"currency": await self._currency(http)} if self.needs_currency else {}
-            params = self._params(window)
+            ask = partial(self._page, http, self._params(window))
             for _ in range(READS):
-                seen = _Seen()
-                async for number, answer in self._read_list(http, params):
-                    seen.add(answer)
-                    request = f"{API}/{self.resource}?{urlencode({**params, 'page': number})}"
-                    yield Page(body=answer.body, request=request, received_at=answer.received_at, context=context)
-                if seen.is_whole:
+                reader = ListReader(
+                    ask,
+                    is_sorted_by_modification=self.is_filtered,
+                    ahead=2 * self._limits.concurrency,
+                    name=f"source={self.name} resource={self.resource} window={window}",
+                )
+                async with aclosing(reader.answers()) as answers:
+                    async for answer in answers:
+                        yield answer.page(context)
+                if reader.is_whole:
                     return
-                log.warning("list_moved source=%s resource=%s window=%s %s", self.name, self.resource, window, seen)
+                log.warning(
+                    "list_not_whole source=%s resource=%s window=%s %s", self.name, self.resource, window, reader
+                )
         raise SourceUnreachable(
             f"GET {API}/{self.resource} never gave as many different rows as it counts itself, in {READS} readings "
-            f"(window {window}; {seen}). Nothing was loaded. Clear this task when the shop is quieter; if it happens "
+            f"(window {window}; {reader}). Nothing was loaded. Clear this task when the shop is quieter; if it happens "
             "again, see that no cache stands before the shop and that the API key may read every row."
         )
 
@@ -106,31 +99,12 @@ class WooCommerceSource(HttpSource):
             "modified_before": f"{end:%Y-%m-%dT%H:%M:%S}",
         }
 
-    async def _read_list(self, http: HttpClient, params: Mapping[str, str]) -> AsyncIterator[tuple[int, Answer]]:
-        first = await self._page(http, params, 1)
-        yield 1, first
-        last = _total(first, "X-WP-TotalPages")
-        ahead = 2 * self._limits.concurrency
-        under_way: dict[int, asyncio.Task[Answer]] = {}
-        try:
-            for number in range(2, last + 1):
-                under_way[number] = asyncio.create_task(self._page(http, params, number))
-                if len(under_way) >= ahead:
-                    oldest = min(under_way)
-                    yield oldest, await under_way.pop(oldest)
-            for number in sorted(under_way):
-                yield number, await under_way.pop(number)
-        finally:
-            for task in under_way.values():
-                task.cancel()
-            await asyncio.gather(*under_way.values(), return_exceptions=True)
-
-    async def _page(self, http: HttpClient, params: Mapping[str, str], number: int) -> Answer:
+    async def _page(self, http: HttpClient, params: Mapping[str, str], offset: int) -> Answer:
         return await http.get(
             f"{API}/{self.resource}",
-            params={**params, "page": str(number)},
+            params={**params, "offset": str(offset)},
             headers=self._authorization(),
-            check=_ROWS.decode,
+            check=check_page,
         )
 
     async def _currency(self, http: HttpClient) -> str:
@@ -140,40 +114,3 @@ class WooCommerceSource(HttpSource):
 
     def _authorization(self) -> dict[str, str]:
         return {"Authorization": encode_basic_auth(self._settings.login or "", self._settings.password or "")}
-
-
-class _Seen:
-    """The different rows and the totals met while a list was read."""
-
-    def __init__(self) -> None:
-        self._rows: set[Any] = set()
-        self._totals: set[int] = set()
-
-    def add(self, answer: Answer) -> None:
-        """Take in one page. A row without a readable id is known by its bytes and its number among equal ones."""
-        unreadable: Counter[bytes] = Counter()
-        for raw in map(bytes, _ROWS.decode(answer.body)):
-            try:
-                self._rows.add(_ID.decode(raw).id)
-            except ValueError:
-                unreadable[raw] += 1
-                self._rows.add((raw, unreadable[raw]))
-        self._totals.add(_total(answer, "X-WP-Total"))
-
-    @property
-    def is_whole(self) -> bool:
-        """Every page told one total, and at least that many different rows came."""
-        return len(self._totals) == 1 and len(self._rows) >= max(self._totals)
-
-    def __str__(self) -> str:
-        return f"totals={sorted(self._totals)} different_rows={len(self._rows)}"
-
-
-def _total(answer: Answer, header: str) -> int:
-    try:
-        return int(answer.headers[header])
-    except (KeyError, ValueError) as error:
-        raise ContractBroken(
-            f"The answer has no readable {header} header, so nobody knows how many pages there are. Nothing was "
-            "loaded. Check that the address is a WooCommerce REST v3 API and that no proxy strips its headers."
-        ) from error

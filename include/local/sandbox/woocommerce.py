@@ -4,7 +4,8 @@ Behaves as the controllers of the plugin do (`includes/rest-api/Controllers/Vers
 
 * `after`, `before`, `modified_after`, `modified_before` are strict on both sides; fractions of a second are cut off.
 * `orderby=date` and `orderby=modified` break ties by id, in the same direction.
-* A page past the last one is an empty list with status 200 and the usual totals.
+* A page past the last one is an empty list with status 200 and the usual totals; an `offset` past the last row of
+  posts is one with totals of 0, since WordPress does not count what it did not find.
 * A wrong secret is answered before anything else; parameters are checked before permissions.
 * An unknown or missing key is an anonymous visitor: 401 `woocommerce_rest_cannot_view`.
 * Customers have no date filters; they are listed by name unless asked otherwise.
@@ -185,10 +186,11 @@ def _page(
     request: Request, collection: Collection, query: ListQuery, *, shop: Shop, without: tuple[str, ...] = ()
 ) -> Response:
     positions = select(collection, query, now=shop.now)
-    total = len(positions)
-    pages = -(-total // query.per_page)
-    first = query.offset if query.offset is not None else (query.page - 1) * query.per_page
+    first = query.offset or (query.page - 1) * query.per_page
     chosen = positions[first : first + query.per_page]
+    is_counted = len(chosen) > 0 or not query.offset or collection is shop.customers
+    total = len(positions) if is_counted else 0
+    pages = -(-total // query.per_page)
     items = [_localised(collection.item(int(position)), shop=shop) for position in chosen]
     if without:
         items = [

@@ -1,0 +1,180 @@
+"""A WooCommerce list, read exactly while the shop changes underneath.
+
+WooCommerce gives a list in slices by position, and positions move: an order that is edited leaves a window that lies
+in the past, and all that stood behind it moves up. So each page begins with the row that ended the one before. A page
+is a stretch of a sorted list; if two that follow one another share a row, nothing that kept its place between them was
+passed over. If they share none, the list moved, and reading goes on from further up. What moved to the end of the list
+meanwhile, or into a later window, is read there.
+
+That holds for a shop that answers truly. Against a cache before it, and rows that our key may not see, there must also
+be at least as many different rows as the shop counts itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from array import array
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+
+from include.sources.errors import ContractBroken
+from include.sources.http import Answer
+from include.sources.parsing import decode
+from include.sources.side_by_side import in_order
+
+log = logging.getLogger(__name__)
+
+PER_PAGE = 100
+STEP = PER_PAGE - 1
+"""From one page's first position to the next one's: they share a row."""
+SETBACKS = 8
+"""How often reading may go back without coming further, before the list is read anew."""
+
+_ROWS = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+class _Row(msgspec.Struct):
+    id: int
+    date_modified_gmt: str | None = None
+
+
+_ROW = msgspec.json.Decoder(_Row)
+_PAGE = msgspec.json.Decoder(list[_Row])
+
+
+def check_page(body: bytes) -> None:
+    """:raises ValueError: the body is no list of at most as many rows as were asked for."""
+    count = len(decode(body, _ROWS))
+    if count > PER_PAGE:
+        raise ValueError(f"it holds {count} rows, where at most {PER_PAGE} were asked for")
+
+
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """The rows of one page: where it was asked for, who they are, and how many the shop counts in all."""
+
+    offset: int
+    ids: array[int]
+    places: frozenset[tuple[int, str | None]]
+    total: int
+
+    @property
+    def is_last(self) -> bool:
+        return self.offset + PER_PAGE >= self.total
+
+
+class ListReader:
+    """Reads one list once, from its beginning to its end.
+
+    :param ask: from a position to the page that begins there.
+    :param is_sorted_by_modification: a row that is edited changes its place; else the list is sorted by id.
+    :param ahead: pages under way or waiting.
+    :param name: of the list, for the log.
+    """
+
+    def __init__(
+        self,
+        ask: Callable[[int], Awaitable[Answer]],
+        *,
+        is_sorted_by_modification: bool,
+        ahead: int,
+        name: str,
+    ) -> None:
+        self._ask = ask
+        self._is_sorted_by_modification = is_sorted_by_modification
+        self._ahead = ahead
+        self._name = name
+        self._ids = array("q")
+        self._total = 0
+        self._has_reached_end = False
+
+    @property
+    def is_whole(self) -> bool:
+        """The end was reached without a gap, and as many different rows came as the shop counts."""
+        return self._has_reached_end and self._different_rows() >= self._total
+
+    def __str__(self) -> str:
+        return f"total={self._total} different_rows={self._different_rows()} reached_end={self._has_reached_end}"
+
+    async def answers(self) -> AsyncGenerator[Answer]:
+        """Pages in order. What was read before the list moved may come again.
+
+        :raises SourceError: a page could not be had.
+        """
+        before: _Stretch | None = None
+        furthest, setbacks, position = -1, 0, 0
+        while not self._has_reached_end and setbacks <= SETBACKS:
+            end = position + 1 if before is None else max(before.total - 1, position + 1)
+            asks = (self._read(offset) for offset in range(position, end, STEP))
+            async with aclosing(in_order(asks, ahead=self._ahead)) as pages:
+                async for answer, page in pages:
+                    if before is not None and before.places.isdisjoint(page.places):
+                        setbacks += 1
+                        position = max(0, page.offset - STEP * 2 ** (setbacks - 1))
+                        log.info("list_moved %s at=%d again_from=%d", self._name, page.offset, position)
+                        break
+                    yield answer
+                    self._take(page)
+                    if page.offset > furthest:
+                        furthest, setbacks = page.offset, 0
+                    before, position = page, page.offset + STEP
+                    if self._has_reached_end:
+                        break
+
+    async def _read(self, offset: int) -> tuple[Answer, _Stretch]:
+        answer = await self._ask(offset)
+        rows = _rows(answer.body)
+        places = frozenset(rows if self._is_sorted_by_modification else ((key, None) for key, _ in rows))
+        return answer, _Stretch(offset, array("q", (key for key, _ in rows)), places, _total(answer))
+
+    def _take(self, page: _Stretch) -> None:
+        self._ids.extend(page.ids)
+        self._total = page.total
+        self._has_reached_end = page.is_last
+
+    def _different_rows(self) -> int:
+        return int(np.unique(np.frombuffer(self._ids, dtype=np.int64)).size) if self._ids else 0
+
+
+def _rows(body: bytes) -> list[tuple[int, str | None]]:
+    """Id and modification of each row; one without a readable id is known by its bytes and its number among equals."""
+    try:
+        return [(_64_bits(row.id), row.date_modified_gmt) for row in decode(body, _PAGE)]
+    except ValueError:
+        return _rows_one_by_one(body)
+
+
+def _rows_one_by_one(body: bytes) -> list[tuple[int, str | None]]:
+    rows: list[tuple[int, str | None]] = []
+    unreadable: Counter[bytes] = Counter()
+    for raw in map(bytes, decode(body, _ROWS)):
+        try:
+            row = _ROW.decode(raw)
+            rows.append((_64_bits(row.id), row.date_modified_gmt))
+        except ValueError:
+            unreadable[raw] += 1
+            digest = hashlib.blake2b(raw + b"#%d" % unreadable[raw], digest_size=8).digest()
+            rows.append((int.from_bytes(digest, "big", signed=True), None))
+    return rows
+
+
+def _64_bits(key: int) -> int:
+    if not -(2**63) <= key < 2**63:
+        raise ValueError(f"the id {key} has more than 64 bits")
+    return key
+
+
+def _total(answer: Answer) -> int:
+    try:
+        return int(answer.headers["X-WP-Total"])
+    except (KeyError, ValueError):
+        raise ContractBroken(
+            f"GET {answer.request} has no readable X-WP-Total header, so nobody knows how long the list is. Nothing "
+            "was loaded. Check that the address is a WooCommerce REST v3 API and that no proxy strips its headers."
+        ) from None
