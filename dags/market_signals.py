@@ -14,7 +14,11 @@ from orchestration.ingestion import ingest
 from orchestration.retries import DEFAULT_ARGUMENTS
 from orchestration.window import WINDOW_PARAMS
 
-ENTITIES = ("weather_daily", "stock_prices_daily")
+# Each with the pool that its extraction takes a slot of, named as the connection: so many ask one API at once.
+ENTITIES = {
+    "weather_daily": "weather_api",
+    "stock_prices_daily": "stock_api",
+}
 
 
 @dag(
@@ -28,8 +32,8 @@ ENTITIES = ("weather_daily", "stock_prices_daily")
     tags=["signals", "impact:low"],
 )
 def market_signals():
-    for entity in ENTITIES:
-        ingest(entity)
+    for entity, pool in ENTITIES.items():
+        ingest(entity, pool=pool)
 
 
 market_signals()

@@ -17,7 +17,14 @@ from orchestration.ingestion import ingest
 from orchestration.retries import DEFAULT_ARGUMENTS
 from orchestration.window import WINDOW_PARAMS
 
-ENTITIES = ("customers", "products", "orders", "refunds", "events")
+# Each with the pool that its extraction takes a slot of, named as the connection: so many ask one API at once.
+ENTITIES = {
+    "customers": "shop_api",
+    "products": "shop_api",
+    "orders": "shop_api",
+    "refunds": "shop_api",
+    "events": "event_export",
+}
 FEATURE_VIEWS = ("customer_rfm", "customer_activity")
 
 
@@ -34,7 +41,7 @@ FEATURE_VIEWS = ("customer_rfm", "customer_activity")
     tags=["shop", "features", "impact:high"],
 )
 def shop_to_features():
-    loaded = [ingest(entity) for entity in ENTITIES]
+    loaded = [ingest(entity, pool=pool) for entity, pool in ENTITIES.items()]
     built = [build(view) for view in FEATURE_VIEWS]
     published = publish_online()
     for view in built:

@@ -51,6 +51,12 @@ class AirflowApi:
         """Pause or unpause a DAG."""
         self.call("PATCH", f"dags/{dag_id}", json={"is_paused": is_paused})
 
+    def make_pool(self, name: str, *, slots: int, description: str) -> None:
+        """Make a pool; one of that name is left as it is."""
+        known = {pool["name"] for pool in self.call("GET", "pools?limit=100")["pools"]}
+        if name not in known:
+            self.call("POST", "pools", json={"name": name, "slots": slots, "description": description})
+
     def trigger(self, dag_id: str, *, conf: dict[str, Any]) -> str:
         """Start a run now and return its id."""
         body = {"logical_date": None, "conf": conf}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import secrets
 import subprocess
 import sys
@@ -36,6 +37,7 @@ from include.local.progress import Progress
 from include.local.shop import Shop, remember_shop
 
 START_SECONDS = 180.0
+POOLS = CHECKOUT / "deploy" / "pools.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +98,8 @@ def _start(*, places: Places, shop: Shop, progress: Progress, is_open: bool) -> 
     (places.storage / shop.database).mkdir(parents=True, exist_ok=True)
     progress.say(f"warehouse `{shop.database}` is ready ({len(applied)} migrations applied)")
     wait_for_airflow(parts, api=api, places=places, since=began, progress=progress)
+    for name, pool in json.loads(POOLS.read_text()).items():
+        api.make_pool(name, slots=pool["slots"], description=pool["description"])
     remember_shop(places.shop, shop)
     return Stack(
         server=server, shop=shop, health=health, warehouse_dsn=server.dsn(shop.database), api=api, keys=keys,

@@ -13,13 +13,15 @@ from orchestration.window import run_window
 log = logging.getLogger(__name__)
 
 
-def ingest(entity: str):
+def ingest(entity: str, *, pool: str):
     """The tasks `extract_<entity>`, `validate_<entity>` and `upsert_<entity>`, one after the other.
 
     Only the name of the landed batch passes between them.
+
+    :param pool: bounds how many extractions ask the same API at once, over all runs and workers.
     """
 
-    @task(task_id=f"extract_{entity}")
+    @task(task_id=f"extract_{entity}", pool=pool)
     def extract_entity() -> str:
         import asyncio
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -116,6 +117,19 @@ def test_the_dags_name_every_entity_and_feature_view_once(dag_bag):
         t.removeprefix("build_") for t in dag_bag.dags["shop_to_features"].task_ids if t.startswith("build_")
     )
     assert built == sorted(FEATURE_VIEWS), "Add the feature view to FEATURE_VIEWS in dags/shop_to_features.py."
+
+
+def test_every_extraction_takes_a_slot_of_the_pool_of_its_connection(dag_bag):
+    from include.sources.factory import SOURCES
+
+    pools = json.loads((ROOT / "deploy" / "pools.json").read_text())
+    for dag in dag_bag.dags.values():
+        for task in dag.tasks:
+            entity = task.task_id.removeprefix("extract_")
+            if entity != task.task_id:
+                connection = SOURCES[entity][0]
+                assert task.pool == connection, f"{task.task_id}: give it the pool `{connection}` in its DAG file."
+                assert connection in pools, f"{connection}: add the pool to deploy/pools.json."
 
 
 def test_errors_that_a_retry_cannot_mend_exist_under_the_names_that_the_retry_policy_uses():

@@ -15,9 +15,11 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 from psycopg.conninfo import conninfo_to_dict
 
 from deploy.api_server import PORT
+from include.ingestion import metrics
 from include.local import postgres
 from include.local.airflow_settings import write_airflow_files
 from include.local.keys import load_keys
@@ -68,6 +70,7 @@ def _airflow_settings() -> Iterator[str]:
 def test_airflow_accepts_every_command(airflow_says: dict[str, Any]):
     assert set(airflow_says["commands"]) == {
         "db migrate",
+        "pools import deploy/pools.json",
         "scheduler",
         "dag-processor",
         "triggerer",
@@ -80,7 +83,12 @@ def test_every_other_command_is_a_file_or_a_module_of_the_image():
     commands = {name: service.get("command", []) for name, service in services().items()}
     assert commands["init"][:2] == ["sh", "-ec"]
     steps = [step.split() for step in commands["init"][2].split("&&")]
-    assert steps == [["airflow", "db", "migrate"], ["python", "-m", "include.warehouse"]]
+    assert steps == [
+        ["airflow", "db", "migrate"],
+        ["airflow", "pools", "import", "deploy/pools.json"],
+        ["python", "-m", "include.warehouse"],
+    ]
+    assert (CHECKOUT / "deploy" / "pools.json").is_file()
     assert (CHECKOUT / "include" / "warehouse" / "__main__.py").is_file()
     assert commands["api-server"] == ["python", "deploy/api_server.py"]
     assert (CHECKOUT / "deploy" / "api_server.py").is_file()
@@ -142,6 +150,17 @@ def test_the_health_route_of_the_sandbox_exists():
     assert parts == []
 
 
+def test_the_metrics_are_served_where_prometheus_and_the_health_check_ask():
+    command = services()["metrics"]["command"]
+    assert command[:3] == ["python", "-m", "include.ingestion.metrics"]
+    arguments = metrics._parser().parse_args(command[3:])
+    assert arguments.host == "0.0.0.0"
+    assert _health_check("metrics") == (f"http://127.0.0.1:{arguments.port}/metrics", [])
+    scraped = yaml.safe_load((CHECKOUT / "deploy" / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
+    targets = {each["job_name"]: each["static_configs"][0]["targets"] for each in scraped}
+    assert targets == {"regulars": [f"metrics:{arguments.port}"], "airflow": ["statsd-exporter:9102"]}
+
+
 def test_postgres_is_asked_over_tcp_because_its_socket_opens_too_early():
     assert "--host=127.0.0.1" in services()["postgres"]["healthcheck"]["test"]
 
@@ -162,6 +181,7 @@ def test_airflow_knows_every_setting(airflow_says: dict[str, Any]):
         ("scheduler", ["dags", "plugins", "include"], ["include/local", "include/warehouse/__main__.py"]),
         ("init", ["include/warehouse/__main__.py"], []),
         ("api-server", ["deploy/api_server.py"], []),
+        ("metrics", ["include/ingestion/metrics.py", "include/warehouse/__main__.py"], []),
         ("sandbox", ["include/local/sandbox"], []),
     ],
 )
