@@ -8,7 +8,9 @@ from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
 
 NEEDS_A_PERSON = [
     "include.sources.errors.CredentialsRejected",
+    "include.sources.errors.CertificateNotTrusted",
     "include.sources.errors.ContractBroken",
+    "include.sources.errors.SettingRefused",
     "include.ingestion.errors.QualityFailed",
     "include.ingestion.errors.LandingDamaged",
     "include.ingestion.errors.NotValidated",
@@ -18,6 +20,12 @@ NEEDS_A_PERSON = [
     "orchestration.window.WindowNotOver",
     "orchestration.connections.NotConfigured",
 ]
+
+NEEDS_TIME = {
+    "include.sources.errors.CircuitOpen": timedelta(minutes=2),
+    "include.sources.errors.SourceUnreachable": timedelta(minutes=5),
+}
+"""How long a host is left to recover, by the kind of error; the first that fits counts."""
 
 DEFAULT_ARGUMENTS = {
     "owner": "regulars",
@@ -29,7 +37,16 @@ DEFAULT_ARGUMENTS = {
                 exception=list(NEEDS_A_PERSON),
                 action=RetryAction.FAIL,
                 reason="Trying again would give the same; the message says what to mend.",
-            )
+            ),
+            *(
+                RetryRule(
+                    exception=exception,
+                    action=RetryAction.RETRY,
+                    retry_delay=delay,
+                    reason="The host is sick or busy; it gets time.",
+                )
+                for exception, delay in NEEDS_TIME.items()
+            ),
         ]
     ),
 }
