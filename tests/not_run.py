@@ -1,6 +1,7 @@
 """Says loudly, at the end of a test run, which tests did not run and why.
 
-`@pytest.mark.needs_program("chromium")` skips a test when the program is not on the PATH.
+`@pytest.mark.needs_program("chromium")` skips a test when the program is not on the PATH; `package=` names Debian's
+package where that is not the program's name.
 """
 
 from __future__ import annotations
@@ -12,14 +13,15 @@ import pytest
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "needs_program(name): the test runs only when this program is on the PATH")
+    config.addinivalue_line("markers", "needs_program(name, package): runs only when the program is on the PATH")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker in item.iter_markers("needs_program"):
         name = marker.args[0]
         if shutil.which(name) is None:
-            pytest.skip(f"the program `{name}` is not on the PATH (apt-get install {name})")
+            package = marker.kwargs.get("package", name)
+            pytest.skip(f"the program `{name}` is not on the PATH (apt-get install {package})")
 
 
 @pytest.hookimpl(trylast=True)

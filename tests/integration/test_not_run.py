@@ -34,6 +34,12 @@ def test_a_missing_program_is_named_with_its_tests_in_the_last_lines(tmp_path: P
     assert "1 passed, 1 skipped" in last[3]
 
 
+def test_the_package_of_a_missing_program_is_named_where_it_has_another_name(tmp_path: Path) -> None:
+    marker = "@pytest.mark.needs_program('no-such-program', package='its-package')"
+    told = run_pytest(tmp_path, f"import pytest\n{marker}\ndef test_with_it(): raise AssertionError\n")
+    assert "`no-such-program` is not on the PATH (apt-get install its-package)" in told
+
+
 def test_a_program_that_is_there_lets_its_tests_run(tmp_path: Path) -> None:
     told = run_pytest(tmp_path, "import pytest\n@pytest.mark.needs_program('sh')\ndef test_with_it(): pass\n")
     assert "1 passed" in told

@@ -28,7 +28,8 @@ from tests.unit.deployment_files import (
 )
 
 ONE_SHOT = {"databases", "init"}
-LASTING = {"postgres", "api-server", "scheduler", "dag-processor", "triggerer", "sandbox"}
+MONITORING = {"statsd-exporter", "prometheus", "grafana"}
+LASTING = {"postgres", "api-server", "scheduler", "dag-processor", "triggerer", "metrics", "sandbox"} | MONITORING
 AIRFLOW_SERVICES = ["init", "api-server", "scheduler", "dag-processor", "triggerer"]
 SHARED = [
     "AIRFLOW__CORE__FERNET_KEY",
@@ -70,7 +71,7 @@ def test_one_shot_services_are_not_started_again_when_they_have_ended():
 @pytest.mark.parametrize("name", sorted(ONE_SHOT | LASTING))
 def test_every_service_is_pinned_unprivileged_and_bounded_in_its_log(name: str):
     service = services()[name]
-    assert re.fullmatch(r"(postgres|regulars):\d+\.\d+(\.\d+)?(-\w+)?", service["image"])
+    assert re.fullmatch(r"(postgres|regulars|(prom|grafana)/[\w-]+):v?\d+\.\d+(\.\d+)?(-\w+)?", service["image"])
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert not {"privileged", "cap_add", "network_mode", "pid"} & set(service)
     assert service.get("user") == ("postgres" if service["image"].startswith("postgres:") else None)
@@ -87,20 +88,24 @@ def test_each_service_waits_for_what_it_needs():
     assert waits == {
         "postgres": {},
         "databases": {"postgres": healthy},
-        "init": {"databases": ended},
+        "init": {"databases": ended, "statsd-exporter": "service_started"},
         "api-server": {"init": ended},
         "scheduler": running,
         "dag-processor": running,
         "triggerer": running,
+        "metrics": {"init": ended},
+        **{name: {} for name in MONITORING},
         "sandbox": {},
     }
 
 
-def test_only_the_ui_is_published_and_only_on_loopback_unless_asked_otherwise():
+def test_only_the_ui_and_grafana_are_published_and_grafana_on_loopback_whatever_is_asked():
     published = {name: service["ports"] for name, service in services().items() if "ports" in service}
-    assert published == {"api-server": [f"127.0.0.1:8080:{PORT}"]}
-    opened = resolved({**settings(), "REGULARS_BIND": "0.0.0.0", "REGULARS_PORT": "80"})
-    assert opened["services"]["api-server"]["ports"] == [f"0.0.0.0:80:{PORT}"]
+    assert published == {"api-server": [f"127.0.0.1:8080:{PORT}"], "grafana": ["127.0.0.1:3000:3000"]}
+    asked = {"REGULARS_BIND": "0.0.0.0", "REGULARS_PORT": "80", "REGULARS_GRAFANA_PORT": "3001"}
+    opened = resolved({**settings(), **asked})["services"]
+    assert opened["api-server"]["ports"] == [f"0.0.0.0:80:{PORT}"]
+    assert opened["grafana"]["ports"] == ["127.0.0.1:3001:3000"]
 
 
 def test_data_lives_in_named_volumes():
@@ -115,7 +120,9 @@ def test_data_lives_in_named_volumes():
     assert mounts["scheduler"] == {storage: "storage", logs: "logs"}
     for name in ("api-server", "dag-processor", "triggerer"):
         assert mounts[name] == {logs: "logs"}, f"{name} must share the logs, or the UI cannot show them"
-    assert volumes == {"postgres", "storage", "logs"}
+    assert mounts["prometheus"]["/prometheus"] == "prometheus"
+    assert mounts["grafana"]["/var/lib/grafana"] == "grafana"
+    assert volumes == {"postgres", "storage", "logs", "prometheus", "grafana"}
     assert (CHECKOUT / next(source for source in mounts["databases"].values())).is_file()
 
 
@@ -173,9 +180,10 @@ def test_all_parts_of_airflow_share_their_secrets_and_their_database():
         assert "filled-" in next(iter(values))
 
 
-def test_the_users_passwords_reach_the_api_server_alone():
-    holders = [name for name, service in services().items() if "REGULARS_UI_PASSWORDS" in service["environment"]]
-    assert holders == ["api-server"]
+def test_passwords_of_people_reach_only_the_service_that_asks_for_them():
+    for variable, holder in {"REGULARS_UI_PASSWORDS": "api-server", "GF_SECURITY_ADMIN_PASSWORD": "grafana"}.items():
+        holders = [name for name, service in services().items() if variable in service.get("environment", {})]
+        assert holders == [holder]
 
 
 def test_the_default_users_have_roles_that_airflow_knows():
