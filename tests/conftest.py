@@ -60,3 +60,13 @@ def warehouse(warehouse_dsn: str) -> Iterator[psycopg.Connection]:
     """A connection to a fresh warehouse."""
     with connect_warehouse(warehouse_dsn) as conn:
         yield conn
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator:
+    """A real S3 server over HTTP; each test takes buckets of its own."""
+    from tests.s3_server import S3Server
+
+    server = S3Server()
+    yield server
+    server.stop()
