@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Protocol
 
+from include.entities.entity import Entity
 from include.entities.registry import ENTITIES
 from include.sources.alpha_vantage import AlphaVantage
 from include.sources.errors import ContractBroken
 from include.sources.files.entity_files import EntityFiles
+from include.sources.files.online_retail.shop import KINDS
+from include.sources.files.online_retail.source import OnlineRetailFiles
 from include.sources.network import Network
 from include.sources.open_meteo import OpenMeteo
 from include.sources.segment_events import SegmentEvents
@@ -44,6 +47,12 @@ HTTP_KINDS = ("http", "https")
 FILE_KINDS = ("file", "fs", "aws")
 """Types of connections: `fs` is what Airflow calls a folder, `aws` holds the key of an S3 bucket."""
 
+LAYOUTS: dict[str, tuple[Callable[[Entity, SourceSettings], Source], Collection[str]]] = {
+    "entities": (EntityFiles, ENTITIES),
+    "online_retail": (OnlineRetailFiles, KINDS),
+}
+"""How files are laid out (`layout` in a connection's extra): what reads them, and the entities that they hold."""
+
 
 def source_for(entity: str, *, settings_of: Callable[[str], SourceSettings], network: Network | None = None) -> Source:
     """The source of an entity: its API, or files, as the type of its connection says.
@@ -67,9 +76,15 @@ def source_for(entity: str, *, settings_of: Callable[[str], SourceSettings], net
 
 def _files(entity: str, settings: SourceSettings) -> Source:
     layout = settings.extra.get("layout", "entities")
-    if layout == "entities":
-        return EntityFiles(ENTITIES[entity], settings)
-    raise ContractBroken(
-        f"The connection `{settings.name}` names the layout {layout!r}. Nothing was loaded. Known layouts are "
-        "entities: correct `layout` in its extra."
-    )
+    if layout not in LAYOUTS:
+        raise ContractBroken(
+            f"The connection `{settings.name}` names the layout {layout!r}. Nothing was loaded. Known layouts are "
+            f"{', '.join(LAYOUTS)}: correct `layout` in its extra."
+        )
+    build, entities = LAYOUTS[layout]
+    if entity not in entities:
+        raise ContractBroken(
+            f"The connection `{settings.name}` is to give {entity}, which files in the layout {layout!r} do not hold; "
+            f"they hold {', '.join(entities)}. Nothing was loaded. Choose another layout in its extra."
+        )
+    return build(ENTITIES[entity], settings)

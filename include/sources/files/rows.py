@@ -168,12 +168,20 @@ def csv_rows(content: bytes, numbers: Sequence[int], *, encoding: str = "utf-8")
     :param numbers: the lines they had in the file that they come from.
     :raises ValueError: it is none.
     """
+    return CsvRows(*csv_records(content, numbers, encoding=encoding))
+
+
+def csv_records(content: bytes, numbers: Sequence[int], *, encoding: str = "utf-8") -> tuple[CsvForm, list[Record]]:
+    """As `csv_rows`, in raw.
+
+    :raises ValueError: it is none.
+    """
     stream = io.BytesIO(content)
     form = read_form(stream, encoding=encoding)
     found = list(records(stream, form))
     if len(found) != len(numbers):
         raise ValueError(f"the page holds {len(found)} rows where {len(numbers)} were written")
-    return CsvRows(form, [Record(number, *record[1:]) for number, record in zip(numbers, found, strict=True)])
+    return form, [record._replace(line=number) for number, record in zip(numbers, found, strict=True)]
 
 
 def csv_chunks(stream: BinaryIO, *, rows: int) -> Iterator[CsvRows]:

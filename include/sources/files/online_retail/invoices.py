@@ -106,4 +106,4 @@ class Invoices:
 
     def _line_total(self, line: int) -> Decimal:
         total: Decimal = self.lines.quantities[line] * self.lines.prices[line]
-        return total
+        return total + 0  # a zero without a sign: -11 pieces at 0.0 are worth as much as 11

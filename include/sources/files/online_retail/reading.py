@@ -13,6 +13,7 @@ import io
 import lzma
 import re
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +99,15 @@ def _decoded(raw: bytes, path: Path) -> bytes:
 def _header_names(header: bytes, path: Path, *, delimiter: str) -> list[str]:
     """The header's names as they stand in the file, once it is sure that they are the eight expected ones."""
     names = next(csv.reader([header.decode().rstrip("\r")], delimiter=delimiter))
+    meanings_of(names, path)
+    return names
+
+
+def meanings_of(names: Sequence[str], file: object) -> list[str]:
+    """The names of `COLUMNS` that a header stands for, in its order.
+
+    :raises ExportRefused: it is not a header of Online Retail; the message names the file.
+    """
     meanings = [_meaning(name) for name in names]
     unknown = [name for name, meaning in zip(names, meanings, strict=True) if meaning is None]
     missing = [column for column in COLUMNS if column not in meanings]
@@ -109,10 +119,11 @@ def _header_names(header: bytes, path: Path, *, delimiter: str) -> list[str]:
     ]
     if any(problems):
         raise ExportRefused(
-            f"{path} is not an Online Retail export: its header {names} {' and '.join(filter(None, problems))}. "
+            f"{file} is not an Online Retail export: its header {list(names)} "
+            f"{' and '.join(filter(None, problems))}. "
             f"Expected exactly: {_EXPECTED}. Rename or remove columns so that these eight are left."
         )
-    return names
+    return [str(meaning) for meaning in meanings]
 
 
 def _meaning(name: str) -> str | None:
@@ -147,7 +158,7 @@ def _parsed(text: bytes, path: Path, *, names: list[str], delimiter: str) -> pa.
             f"{path} line {row.number}: {row.actual_columns} cells where the header has {row.expected_columns}. "
             "Check the line's quoting, or export the file again."
         )
-    return table.rename_columns([str(_meaning(name)) for name in names]).select(list(COLUMNS))
+    return table.rename_columns(meanings_of(names, path)).select(list(COLUMNS))
 
 
 def _is_header(table: pa.Table) -> pa.ChunkedArray:
