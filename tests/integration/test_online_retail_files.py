@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import gzip
-import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +13,9 @@ from include.ingestion.landing import Landing
 from include.sources.factory import source_for
 from include.sources.settings import SourceSettings
 from include.sources.source import Source
-from tests.integration.ingestion_shop import bytes_of, days, ingest, rows_of, source_of
+from tests.integration.ingestion_shop import days, ingest, rows_of, source_of
 from tests.integration.sandbox_process import sandbox
-from tests.integration.test_online_retail import BY_HAND, HEADER, WINDOW, Line, made_up, write
+from tests.integration.test_online_retail import BY_HAND, WINDOW, made_up, write
 
 ENTITIES = ("customers", "products", "orders", "refunds")
 TABLES = ("shop.customers", "shop.products", "shop.orders", "shop.order_lines", "shop.refunds", "shop.refund_lines")
