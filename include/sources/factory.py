@@ -15,7 +15,7 @@ from include.sources.files.online_retail.source import OnlineRetailFiles
 from include.sources.network import Network
 from include.sources.open_meteo import OpenMeteo
 from include.sources.segment_events import SegmentEvents
-from include.sources.settings import SourceSettings
+from include.sources.settings import FILE_KINDS, HTTP_KINDS, SourceSettings
 from include.sources.source import Source
 from include.sources.woocommerce_customers import WooCommerceCustomers
 from include.sources.woocommerce_orders import WooCommerceOrders
@@ -42,10 +42,6 @@ SOURCES: dict[str, tuple[str, Builder]] = {
 }
 """Entity name to the connection it comes through and the source that reads it."""
 
-
-HTTP_KINDS = ("http", "https")
-FILE_KINDS = ("file", "fs", "aws")
-"""Types of connections: `fs` is what Airflow calls a folder, `aws` holds the key of an S3 bucket."""
 
 LAYOUTS: dict[str, tuple[Callable[[Entity, SourceSettings], Source], Collection[str]]] = {
     "entities": (EntityFiles, ENTITIES),

@@ -6,13 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+HTTP_KINDS = ("http", "https")
+FILE_KINDS = ("file", "fs", "aws")
+"""Types of connections: `fs` is what Airflow calls a folder, `aws` holds the key of an S3 bucket."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceSettings:
-    """Connection settings of one API.
+    """Connection settings of one API, or of one folder of files.
 
     :param name: the connection's name; kept beside every row that came through it.
-    :param base_url: scheme, host and port, without a trailing slash.
+    :param base_url: scheme, host and port, without a trailing slash; or a folder, an absolute path or a URL.
     :param login: user or consumer key.
     :param password: secret, token or API key; never printed.
     :param extra: what only this kind of source needs, such as places or symbols; and its `limits`.

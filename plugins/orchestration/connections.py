@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from include.sources.settings import SourceSettings
+from include.sources.settings import FILE_KINDS, SourceSettings
 
 if TYPE_CHECKING:
     from include.ingestion.landing import Landing
@@ -20,21 +20,33 @@ class NotConfigured(RuntimeError):
 
 
 def source_settings(connection_id: str) -> SourceSettings:
-    """Settings of one API from the Airflow connection of that name.
+    """Settings of an API or of a folder of files from the Airflow connection of that name.
 
-    The host may bring its scheme along; without one the connection's schema counts, else https.
+    An API's host may bring its scheme along; without one the connection's schema counts, else https. A folder stands
+    in the extra `path`, as Airflow's own type `fs` has it, or is the host: an absolute path or a URL such as
+    `s3://bucket/folder`.
     """
     connection = _connection(connection_id)
-    host = (connection.host or "").rstrip("/")
-    if "://" not in host:
-        host = f"{connection.schema or 'https'}://{host}"
+    kind = connection.conn_type or "http"
     return SourceSettings(
         name=connection_id,
-        base_url=f"{host}:{connection.port}" if connection.port else host,
+        base_url=_folder(connection) if kind in FILE_KINDS else _address(connection),
         login=connection.login,
         password=connection.password,
         extra=connection.extra_dejson,
+        kind=kind,
     )
+
+
+def _address(connection: Connection) -> str:
+    host = (connection.host or "").rstrip("/")
+    if "://" not in host:
+        host = f"{connection.schema or 'https'}://{host}"
+    return f"{host}:{connection.port}" if connection.port else host
+
+
+def _folder(connection: Connection) -> str:
+    return str(connection.extra_dejson.get("path") or connection.host or "")
 
 
 def warehouse_dsn() -> str:

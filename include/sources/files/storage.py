@@ -55,6 +55,7 @@ class Storage:
         options: dict[str, Any] = dict(settings.extra.get("storage_options", {}))
         if settings.login and settings.base_url.startswith("s3"):
             options |= {"key": settings.login, "secret": settings.password}
+        self._is_placed = "://" in settings.base_url or settings.base_url.startswith("/")
         self._root = UPath(settings.base_url, **options)
 
     def files(self, folder: str = "") -> list[StoredFile]:
@@ -64,6 +65,11 @@ class Storage:
         :raises ContractBroken: there is no such folder, or a file in it is neither CSV nor Parquet.
         :raises SourceError: the store cannot be read.
         """
+        if not self._is_placed:
+            raise ContractBroken(
+                f"The connection `{self.connection}` names no folder: {str(self._root)!r} is neither an absolute path "
+                "nor a URL. Nothing was loaded. Write the folder into its extra, as `path`."
+            )
         root = self._root / folder if folder else self._root
         with self._reading(folder or str(root)):
             if root.is_file() and not folder:
