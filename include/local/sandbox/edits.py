@@ -1,4 +1,4 @@
-"""Editing a record of the shop while it is served, so that pages shift under whoever reads them."""
+"""Editing, adding and removing records of the shop while it is served, so that pages shift under their reader."""
 
 from __future__ import annotations
 
@@ -18,16 +18,23 @@ class EditRefused(ValueError):
 
 
 def edit_record(collection: Collection, key: int, *, change: Mapping[str, Any], now: int) -> dict[str, Any]:
-    """Add a newer version of a record.
+    """Add a newer version of a record; or remove it, or add one.
 
     :param change: any of `modified_at` (ISO 8601; the clock's instant without it), `set` (fields of the record
-        with their new values) and `quantities` (new quantity by line id; an order's totals follow).
-    :returns: the record as it is now.
+        with their new values) and `quantities` (new quantity by line id; an order's totals follow). Or `remove`,
+        which is true; or `copy_of`, the key of a record that a new one of this key is like.
+    :returns: the record as it is now, or was last.
     :raises EditRefused: nothing was changed.
     """
+    if "copy_of" in change:
+        return _add_copy(collection, key, of=change["copy_of"], now=now)
     item = collection.find(key, now=now)
     if item is None:
         raise EditRefused(f"There is no record {key} at this instant.")
+    if change.get("remove"):
+        collection.remove(key, now=now)
+        removed: dict[str, Any] = msgspec.to_builtins(item)
+        return removed
     try:
         modified = parse_instant(change["modified_at"]) if "modified_at" in change else now
     except ValueError as error:
@@ -41,6 +48,17 @@ def edit_record(collection: Collection, key: int, *, change: Mapping[str, Any], 
     record |= change.get("set", {})
     record["date_modified"] = record["date_modified_gmt"] = gmt(modified)
     collection.add_version(key, modified=modified, item=record, status=record.get("status", ""))
+    return record
+
+
+def _add_copy(collection: Collection, key: int, *, of: int, now: int) -> dict[str, Any]:
+    item = collection.find(of, now=now)
+    if item is None or (collection.keys == key).any():
+        raise EditRefused(f"There is no record {of} at this instant to copy, or there is a record {key}.")
+    record: dict[str, Any] = msgspec.to_builtins(item)
+    record |= {"id": key, "date_created": gmt(now), "date_created_gmt": gmt(now)}
+    record |= {name: gmt(now) for name in ("date_modified", "date_modified_gmt") if name in record}
+    collection.add_copy(key, of=of, created=now, item=record)
     return record
 
 

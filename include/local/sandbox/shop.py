@@ -49,6 +49,7 @@ class Collection:
         self.sort_names = np.asarray([""] * len(self.keys) if sort_names is None else sort_names, dtype=str)
         self._items = items
         self._edited: list[Any] = []
+        self._removed: dict[int, int] = {}
         self._superseded = self._instants_of_next_versions()
 
     def __len__(self) -> int:
@@ -74,17 +75,40 @@ class Collection:
 
         :raises KeyError: no such record.
         """
+        last = self._last(key)
+        self._append(key, like=last, created=int(self.created[last]), modified=modified, item=item, status=status)
+
+    def add_copy(self, key: int, *, of: int, created: int, item: Any) -> None:
+        """Add a record under a key of its own, which for the rest is like another.
+
+        :raises KeyError: there is no such other record.
+        """
+        like = self._last(of)
+        self._append(key, like=like, created=created, modified=created, item=item, status=str(self.statuses[like]))
+
+    def remove(self, key: int, *, now: int) -> None:
+        """From `now` on there is no such record.
+
+        :raises KeyError: there was none.
+        """
+        self._last(key)
+        self._removed[key] = now
+        self._superseded = self._instants_of_next_versions()
+
+    def _last(self, key: int) -> int:
         positions = np.flatnonzero(self.keys == key)
         if not len(positions):
             raise KeyError(key)
-        last = positions[-1]
+        return int(positions[-1])
+
+    def _append(self, key: int, *, like: int, created: int, modified: int, item: Any, status: str) -> None:
         for name, value in (
             ("keys", key),
-            ("created", self.created[last]),
+            ("created", created),
             ("modified", modified),
             ("statuses", status),
-            ("parents", self.parents[last]),
-            ("sort_names", self.sort_names[last]),
+            ("parents", self.parents[like]),
+            ("sort_names", self.sort_names[like]),
         ):
             column = getattr(self, name)
             setattr(self, name, np.append(column, np.asarray([value], dtype=column.dtype)))
@@ -92,10 +116,11 @@ class Collection:
         self._superseded = self._instants_of_next_versions()
 
     def forget_edits(self) -> None:
-        """Drop every version that was added."""
+        """Undo every addition, version and removal."""
         for name in ("keys", "created", "modified", "statuses", "parents", "sort_names"):
             setattr(self, name, getattr(self, name)[: len(self._items)])
         self._edited.clear()
+        self._removed.clear()
         self._superseded = self._instants_of_next_versions()
 
     def _instants_of_next_versions(self) -> Instants:
@@ -103,6 +128,8 @@ class Collection:
         following = np.full(len(order), FOREVER, dtype=np.int64)
         same_record = self.keys[order][1:] == self.keys[order][:-1]
         following[order[:-1][same_record]] = self.modified[order[1:][same_record]]
+        for key, instant in self._removed.items():
+            following[self.keys == key] = np.minimum(following[self.keys == key], instant)
         return following
 
 
