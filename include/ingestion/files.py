@@ -12,6 +12,7 @@ import secrets
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import BinaryIO, cast
 
 from upath import UPath
@@ -107,6 +108,29 @@ def names_in(folder: UPath) -> list[str]:
     return sorted(path.rsplit("/", 1)[-1] for path in paths if path != own)
 
 
+def sizes_in(folder: UPath) -> dict[str, int]:
+    """Names and stored bytes of the files in a folder; nothing where there is no such folder.
+
+    :raises LandingUnreachable: the store does not answer.
+    """
+    with readable(folder):
+        try:
+            found = folder.fs.ls(folder.path, detail=True)
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+    return {each["name"].rsplit("/", 1)[-1]: each["size"] or 0 for each in found if each["type"] == "file"}
+
+
+def written_at(path: UPath) -> datetime:
+    """When a file was last written, UTC.
+
+    :raises FileNotFoundError: there is no such file.
+    :raises LandingUnreachable: the store does not answer.
+    """
+    with readable(path):
+        return datetime.fromtimestamp(path.stat().st_mtime, UTC)
+
+
 def remove_file(path: UPath) -> None:
     """Remove a file that may be gone already.
 
@@ -123,7 +147,10 @@ def make_folder(path: UPath, *, mode: int = 0o777) -> None:
     """
     if path.protocol not in _WHOLE_AT_ONCE:
         with writable(path):
-            path.mkdir(parents=True, exist_ok=True, mode=mode)
+            try:
+                path.mkdir(parents=True, exist_ok=True, mode=mode)
+            except FileNotFoundError:  # the folder above it was removed just now, because it was empty
+                path.mkdir(parents=True, exist_ok=True, mode=mode)
 
 
 def remove_folder(path: UPath) -> None:
@@ -133,6 +160,13 @@ def remove_folder(path: UPath) -> None:
     """
     with writable(path), contextlib.suppress(FileNotFoundError):
         path.fs.rm(path.path, recursive=True)
+
+
+def remove_empty_folder(path: UPath) -> None:
+    """Remove a folder if nothing is in it; an object store has none."""
+    if path.protocol not in _WHOLE_AT_ONCE:
+        with contextlib.suppress(OSError):
+            path.fs.rmdir(path.path)
 
 
 @contextmanager
