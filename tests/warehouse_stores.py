@@ -11,7 +11,7 @@ from psycopg.rows import dict_row
 
 from include.ingestion.landing import Landing
 from include.ingestion.memory import MemoryQuarantine, MemoryReceipts
-from include.ingestion.quarantine import PostgresQuarantine
+from include.ingestion.quarantine_in_postgres import PostgresQuarantine
 from include.ingestion.receipts import PostgresReceipts
 from include.ingestion.service import IngestionService
 from include.sources.source import Source
@@ -32,8 +32,18 @@ class StoresInMemory:
         return [{name: getattr(each, name) for name in each.__slots__} for each in self.store.receipts]
 
     def kept_rejections(self) -> list[Mapping[str, Any]]:
-        names = ("entity", "rule_id", "payload_digest", "occurrence")
-        return [{**dict(zip(names, key, strict=True)), **row} for key, row in self.store.rejected_rows.items()]
+        return [
+            {
+                **{name: getattr(row, name) for name in row.__slots__},
+                "payload": payload,
+                "landing_file": f"{row.batch}/{row.file}",
+                "landing_position": row.position,
+                "window_start": row.window.start,
+                "window_end": row.window.end,
+                "run_id": row.run,
+            }
+            for row, payload in self.store.rejected_rows.values()
+        ]
 
     def kept_quality_results(self) -> list[tuple[str, str, bool, int, int]]:
         return [

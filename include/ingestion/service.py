@@ -16,7 +16,8 @@ from include.entities.window import Window
 from include.ingestion.judge import judge_page
 from include.ingestion.landing import BatchWriter, Landing
 from include.ingestion.quality import QualityResult, check_expectations, refuse_critical
-from include.ingestion.quarantine import Origin, PostgresQuarantine, Quarantine
+from include.ingestion.quarantine import Origin, Quarantine
+from include.ingestion.quarantine_in_postgres import PostgresQuarantine
 from include.ingestion.receipts import PostgresReceipts, Receipts
 from include.ingestion.validated import Verdict, read_verdict, reading_rows, write_verdict, writing_rows
 from include.sources.source import Page, Source
@@ -165,7 +166,8 @@ class IngestionService:
             for file, page in self._landing.pages(batch):
                 judged = judge_page(source, page, window)
                 writer.write(judged)
-                intake.add(file, judged.rejections)
+                if judged.rejections:
+                    intake.add(file, judged.rejections, rows=source.split(page.body, window), context=page.context)
                 passed[entity.name] += judged.rows.num_rows
                 if entity.child is not None and judged.lines is not None:
                     passed[entity.child.name] += judged.lines.num_rows

@@ -39,6 +39,7 @@ PLACES = [
 SYMBOLS = ["AMZN", "EBAY"]
 ALL_TABLES = tuple(table for tables in TABLES.values() for table in tables)
 _WRITTEN = {"ingested_at", "first_seen_at"}
+_LAST_MET = ("batch", "landing_file", "landing_position", "run_id", "last_rejected_at")
 
 
 def settings_of(box: SandboxProcess, **overrides: Mapping[str, Any]) -> dict[str, SourceSettings]:
@@ -110,11 +111,11 @@ def ingest_all(
 def bytes_of(
     conn: psycopg.Connection, tables: Iterable[str] = (*ALL_TABLES, "quarantine.rejected_rows")
 ) -> dict[str, list[str]]:
-    """Every byte of the tables: their rows as text, sorted."""
-    found = {
-        table: [text for (text,) in conn.execute(f'SELECT t::text FROM {table} AS t ORDER BY t::text COLLATE "C"')]
-        for table in tables
-    }
+    """Every byte of the tables: their rows as text, sorted. Of rejected rows, not where they were last met."""
+    found = {}
+    for table in tables:
+        row = f"to_jsonb(t) - '{{{','.join(_LAST_MET)}}}'::text[]" if table == "quarantine.rejected_rows" else "t"
+        found[table] = sorted(text for (text,) in conn.execute(f"SELECT ({row})::text FROM {table} AS t"))
     conn.rollback()
     return found
 
