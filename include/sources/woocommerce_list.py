@@ -3,8 +3,8 @@
 WooCommerce gives a list in slices by position, and positions move: an order that is edited leaves a window that lies
 in the past, and all that stood behind it moves up. So each page begins with the row that ended the one before. A page
 is a stretch of a sorted list; if two that follow one another share a row, nothing that kept its place between them was
-passed over. If they share none, the list moved, and reading goes on from further up. What moved to the end of the list
-meanwhile, or into a later window, is read there.
+passed over. If they share none, the list moved: reading goes on from further up, and pages share more rows from then
+on. What moved to the end of the list meanwhile, or into a later window, is read there.
 
 That holds for a shop that answers truly. Against a cache before it, and rows that our key may not see, there must also
 be at least as many different rows as the shop counts itself.
@@ -31,10 +31,10 @@ from include.sources.side_by_side import in_order
 log = logging.getLogger(__name__)
 
 PER_PAGE = 100
-STEP = PER_PAGE - 1
-"""From one page's first position to the next one's: they share a row."""
-SETBACKS = 8
-"""How often reading may go back without coming further, before the list is read anew."""
+SHARED, MOST_SHARED = 1, 50
+"""Rows that two pages share in a list that holds still, and in one that moves a lot."""
+SETBACKS = 20
+"""How often reading may go back before the list is given up, to be read anew."""
 
 _ROWS = msgspec.json.Decoder(list[msgspec.Raw])
 
@@ -48,11 +48,20 @@ _ROW = msgspec.json.Decoder(_Row)
 _PAGE = msgspec.json.Decoder(list[_Row])
 
 
-def check_page(body: bytes) -> None:
-    """:raises ValueError: the body is no list of at most as many rows as were asked for."""
+def check_page(body: bytes, *, after: str | None = None, before: str | None = None) -> None:
+    """Refuse what cannot be the answer to our question, but to another one: a cache gives it.
+
+    :param after: `after` and `before` are the bounds of modification that were asked for, both exclusive.
+    :raises ValueError: the body is no list of at most as many rows as were asked for, all modified within the bounds.
+    """
     count = len(decode(body, _ROWS))
     if count > PER_PAGE:
         raise ValueError(f"it holds {count} rows, where at most {PER_PAGE} were asked for")
+    if after is None or before is None:
+        return
+    for _, modified in _rows(body):
+        if modified is not None and len(modified) == len(after) and not after < modified < before:
+            raise ValueError(f"it holds a row modified at {modified}, outside of what was asked for")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +76,10 @@ class _Stretch:
     @property
     def is_last(self) -> bool:
         return self.offset + PER_PAGE >= self.total
+
+    def follows(self, before: _Stretch) -> bool:
+        """Nothing lies between the two: they share a row, or this one is the beginning of the list."""
+        return self.offset == 0 or not before.places.isdisjoint(self.places)
 
 
 class ListReader:
@@ -108,22 +121,21 @@ class ListReader:
         :raises SourceError: a page could not be had.
         """
         before: _Stretch | None = None
-        furthest, setbacks, position = -1, 0, 0
+        setbacks, position, shared, back = 0, 0, SHARED, SHARED
         while not self._has_reached_end and setbacks <= SETBACKS:
             end = position + 1 if before is None else max(before.total - 1, position + 1)
-            asks = (self._read(offset) for offset in range(position, end, STEP))
+            asks = (self._read(offset) for offset in range(position, end, PER_PAGE - shared))
             async with aclosing(in_order(asks, ahead=self._ahead)) as pages:
                 async for answer, page in pages:
-                    if before is not None and before.places.isdisjoint(page.places):
-                        setbacks += 1
-                        position = max(0, page.offset - STEP * 2 ** (setbacks - 1))
+                    if before is not None and not page.follows(before):
+                        setbacks, back = setbacks + 1, max(10, 2 * back)
+                        shared = min(back, MOST_SHARED)
+                        position = max(0, before.offset + PER_PAGE - back)
                         log.info("list_moved %s at=%d again_from=%d", self._name, page.offset, position)
                         break
                     yield answer
                     self._take(page)
-                    if page.offset > furthest:
-                        furthest, setbacks = page.offset, 0
-                    before, position = page, page.offset + STEP
+                    before, position, back = page, page.offset + PER_PAGE - shared, shared
                     if self._has_reached_end:
                         break
 
