@@ -44,6 +44,7 @@ def ingest(entity: str, *, pool: str):
 
 def _step(entity: str, step: Callable[..., Any]) -> str:
     """Run one step over the run's window, log its receipts, and give the batch's name."""
+    from include.ingestion.network_store import postgres_network
     from include.ingestion.service import service_in_postgres
     from include.sources.factory import source_for
     from include.warehouse.connection import connect_warehouse
@@ -51,7 +52,7 @@ def _step(entity: str, step: Callable[..., Any]) -> str:
 
     context = get_current_context()
     window, dsn = run_window(context), warehouse_dsn()
-    source = source_for(entity, settings_of=source_settings)
+    source = source_for(entity, settings_of=source_settings, network=postgres_network(dsn))
     with connect_warehouse(dsn) as conn:
         service = service_in_postgres(conn, source, landing=landing(), run=context["dag_run"].run_id)
         receipts = step(service, window)
