@@ -7,10 +7,12 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import psycopg
 import pytest
 
+from include.ingestion.landing import Landing
 from include.warehouse.connection import connect_warehouse
 from include.warehouse.migrations import migrate
 
@@ -70,3 +72,11 @@ def s3_server() -> Iterator:
     server = S3Server()
     yield server
     server.stop()
+
+
+@pytest.fixture(params=["folder", "s3", "memory"])
+def any_landing(request: pytest.FixtureRequest, tmp_path: Path) -> Landing:
+    """Landing in a local folder, in a bucket of a real S3 server and in memory: one behaviour."""
+    if request.param == "s3":
+        return Landing(request.getfixturevalue("s3_server").bucket() / "landing")
+    return Landing(tmp_path / "landing" if request.param == "folder" else f"memory://{uuid4()}/landing")

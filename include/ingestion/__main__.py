@@ -36,7 +36,6 @@ NOT_DONE = (
 def main(arguments: list[str], environment: Mapping[str, str]) -> int:
     """Run one command and return its exit code; every foreseen failure is one message on stderr."""
     chosen = _parser().parse_args(arguments)
-    logging.basicConfig(level=logging.WARNING)
     try:
         return COMMANDS[chosen.command].run(chosen, environment)
     except (BadSetting, EmptyWindow) as error:
@@ -60,4 +59,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    logging.disable(logging.INFO)  # receipts are printed; libraries are to be silent
     sys.exit(main(sys.argv[1:], os.environ))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
+import re
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from include.ingestion.files import (
     UNFINISHED,
@@ -17,10 +17,9 @@ from include.ingestion.files import (
 )
 from include.ingestion.landing import MANIFEST, Landing
 
-log = logging.getLogger(__name__)
-
 LEAST_DAYS = 1
 """A run that is under way needs its batch; what is younger than this is never removed."""
+_NAME = re.compile(r"(\d{8}T\d{12})Z-[0-9a-f]{6}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,11 +78,8 @@ def expire(landing: Landing, *, older_than_days: int, now: datetime) -> Expired:
 
 def _is_before(instant: datetime, batch: str) -> bool:
     """Whether a batch began before it, by its name; of a name that is not ours nobody knows."""
-    began, _, _ = batch.rsplit("/", 1)[1].partition("-")
-    try:
-        return datetime.strptime(began, "%Y%m%dT%H%M%S%fZ").replace(tzinfo=UTC) < instant
-    except ValueError:
-        return False
+    name = _NAME.fullmatch(batch.rsplit("/", 1)[1])
+    return name is not None and datetime.strptime(f"{name[1]}+0000", "%Y%m%dT%H%M%S%f%z") < instant
 
 
 def _remove(landing: Landing, batch: str) -> None:

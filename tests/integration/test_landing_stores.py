@@ -6,7 +6,6 @@ import gzip
 import threading
 import tracemalloc
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
 
 import pytest
 from upath import UPath
@@ -22,11 +21,9 @@ WINDOW = Window(datetime(2024, 3, 1, tzinfo=UTC), datetime(2024, 3, 8, tzinfo=UT
 DAY = timedelta(days=1)
 
 
-@pytest.fixture(params=["folder", "s3", "memory"])
-def landing(request: pytest.FixtureRequest, tmp_path) -> Landing:
-    if request.param == "s3":
-        return Landing(request.getfixturevalue("s3_server").bucket() / "landing")
-    return Landing(tmp_path / "landing" if request.param == "folder" else f"memory://{uuid4()}/landing")
+@pytest.fixture
+def landing(any_landing: Landing) -> Landing:
+    return any_landing
 
 
 def page(body: bytes, *, number: int = 1, status: int = 200) -> Page:
