@@ -118,17 +118,24 @@ class Entity:
         return frozenset(name for name in self.columns if _is_json(hints[name]))
 
     @cached_property
+    def record_schema(self) -> pa.Schema:
+        """The columns of the record and its version."""
+        fields = [pa.field(name, kind) for name, kind in self.columns.items()]
+        return pa.schema([*fields, pa.field("source_updated_at", INSTANT)])
+
+    @cached_property
     def arrow_schema(self) -> pa.Schema:
         """What the rows of a batch look like between validation and upsert."""
-        fields = [pa.field(name, kind) for name, kind in self.columns.items()]
-        return pa.schema([*fields, pa.field("source_updated_at", INSTANT), pa.field("content_digest", DIGEST)])
+        return self.record_schema.append(pa.field("content_digest", DIGEST))
 
     def resolution(self, column: str) -> Resolution:
         """How conflicts over `column` are resolved."""
         return self.resolutions.get(column, Resolution.NEWEST)
 
-    def to_arrow(self, records: Sequence[Any], *, versions: Sequence[datetime], digests: Sequence[bytes]) -> pa.Table:
-        """Records, their versions and digests as a table of `arrow_schema`.
+    def to_arrow(
+        self, records: Sequence[Any], *, versions: Sequence[datetime], digests: Sequence[bytes] | None = None
+    ) -> pa.Table:
+        """Records and their versions as a table of `record_schema`; with their digests, of `arrow_schema`.
 
         :raises pyarrow.ArrowInvalid: a value does not fit its column; parsers refuse those first.
         """
@@ -139,8 +146,13 @@ class Entity:
                 values = [msgspec.json.encode(value, order="deterministic").decode() for value in values]
             arrays.append(pa.array(values, kind))
         arrays.append(pa.array(versions, INSTANT))
-        arrays.append(pa.array(digests, DIGEST))
-        return pa.Table.from_arrays(arrays, schema=self.arrow_schema)
+        rows = pa.Table.from_arrays(arrays, schema=self.record_schema)
+        return rows if digests is None else with_digests(rows, digests)
+
+
+def with_digests(rows: pa.Table, digests: Sequence[bytes], *, name: str = PROVENANCE[1]) -> pa.Table:
+    """The rows with one more column: their digests."""
+    return rows.append_column(pa.field(name, DIGEST), pa.array(digests, DIGEST))
 
 
 def digest_of(content: Any) -> bytes:

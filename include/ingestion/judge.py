@@ -1,66 +1,70 @@
-"""Judging the records of one page by the rules of their entity."""
+"""Judging records by the rules of their entity: whole pages at once, row by row only where a page does not fit."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from include.entities.entity import DIGEST, Entity, digest_of
+from include.entities.digests import digests, digests_with_lines
+from include.entities.entity import Entity, with_digests
 from include.entities.window import Window
+from include.sources.columns import Columns, ReadsColumns
 from include.sources.source import Page, Parsed, Rejection, Source
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+PAGES_AT_ONCE = 20
+BYTES_AT_ONCE = 8 << 20
 _NO_LINE_LEFT = ("no_line_left", "every one of its lines was rejected")
 
 
 @dataclass(frozen=True, slots=True)
+class JudgedPages:
+    """The rows of some pages that are let in, and by the name of their page those that are not."""
+
+    rows: pa.Table
+    lines: pa.Table | None
+    rejections: Mapping[str, list[Rejection]]
+
+
+@dataclass(frozen=True, slots=True)
 class Judged:
-    """The rows of a page that are let in, and those that are not."""
+    """The rows of one page that are let in, and those that are not."""
 
     rows: pa.Table
     lines: pa.Table | None
     rejections: list[Rejection]
 
 
-class _RawPage:
-    """The raw rows of a page, cut out only if something must be quarantined."""
-
-    def __init__(self, source: Source, page: Page, window: Window) -> None:
-        self._source, self._page, self._window = source, page, window
-
-    @cached_property
-    def _rows(self) -> Sequence[bytes]:
-        return self._source.split(self._page.body, self._window)
-
-    def row(self, position: int) -> bytes:
-        return self._rows[position]
-
-    def line(self, position: int, number: int) -> bytes:
-        return self._source.split_lines(self._rows[position])[number]
-
-
 def judge_page(source: Source, page: Page, window: Window) -> Judged:
-    """Parse a page and apply the entity's rules.
+    """Parse a page and apply the entity's rules; see `judge_pages`."""
+    (judged,) = judge_pages(source, [("", page)], window)
+    return Judged(judged.rows, judged.lines, judged.rejections.get("", []))
+
+
+def judge_pages(source: Source, pages: Iterable[tuple[str, Page]], window: Window) -> Iterator[JudgedPages]:
+    """Parse pages and apply the entity's rules, some pages at a time; memory holds `BYTES_AT_ONCE` and one page.
 
     A rejected line leaves its order standing, unless no line is left; a rejected order takes its lines along.
+
+    :param pages: with their names.
     """
-    entity = source.entity
-    parsed = source.parse(page, window)
-    raw = _RawPage(source, page, window)
-    if entity.child is None:
-        digests = [_digest(record, entity) for record in parsed.records]
-        rows = entity.to_arrow(parsed.records, versions=_versions(parsed.records), digests=digests)
-        broken = first_broken_rule(entity, rows)
-        rejections = _row_rejections(entity, broken, parsed, raw)
-        return Judged(rows.filter(pa.array(broken < 0)), None, [*parsed.rejections, *rejections])
-    return _judge_with_lines(entity, entity.child, parsed, raw)
+    for group in _groups(pages):
+        columns = _columns(source, group)
+        if columns is not None:
+            yield _judge(source, window, group, columns, [])
+            continue
+        for named in group:
+            columns = _columns(source, [named]) if len(group) > 1 else None
+            if columns is None:
+                parsed = source.parse(named[1], window)
+                yield _judge(source, window, [named], _columns_of(source.entity, parsed), parsed.rejections)
+            else:
+                yield _judge(source, window, [named], columns, [])
 
 
 def first_broken_rule(entity: Entity, rows: pa.Table) -> np.ndarray:
@@ -72,47 +76,153 @@ def first_broken_rule(entity: Entity, rows: pa.Table) -> np.ndarray:
     return broken
 
 
-def _judge_with_lines(entity: Entity, child: Entity, parsed: Parsed, raw: _RawPage) -> Judged:
-    assert entity.child_field is not None
+def _groups(pages: Iterable[tuple[str, Page]]) -> Iterator[list[tuple[str, Page]]]:
+    group: list[tuple[str, Page]] = []
+    size = 0
+    for named in pages:
+        group.append(named)
+        size += len(named[1].body)
+        if len(group) == PAGES_AT_ONCE or size >= BYTES_AT_ONCE:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
+def _columns(source: Source, group: Sequence[tuple[str, Page]]) -> Columns | None:
+    """The records of whole pages; None where one of them has to be read row by row."""
+    if not isinstance(source, ReadsColumns):
+        return None
+    try:
+        return source.columns([page for _, page in group])
+    except ValueError:  # found again, and named, row by row
+        return None
+
+
+def _columns_of(entity: Entity, parsed: Parsed) -> Columns:
+    """The records of one page that was read row by row."""
+    lines: pa.Table | None = None
     owners: list[int] = []
     numbers: list[int] = []
-    lines: list[Any] = []
-    for index, record in enumerate(parsed.records):
-        own = getattr(record, entity.child_field)
-        owners.extend([index] * len(own))
-        numbers.extend(parsed.line_positions[index])
-        lines.extend(own)
-    line_digests = [digest_of(line) for line in lines]
-    versions = _versions(parsed.records)
-    line_rows = child.to_arrow(lines, versions=[versions[owner] for owner in owners], digests=line_digests)
-    broken_lines = first_broken_rule(child, line_rows)
+    versions = [record.source_updated_at for record in parsed.records]
+    if entity.child is not None and entity.child_field is not None:
+        records: list[Any] = []
+        for row, record in enumerate(parsed.records):
+            own = getattr(record, entity.child_field)
+            owners.extend([row] * len(own))
+            numbers.extend(parsed.line_positions[row])
+            records.extend(own)
+        lines = entity.child.to_arrow(records, versions=[versions[owner] for owner in owners])
+    return Columns(
+        rows=entity.to_arrow(parsed.records, versions=versions),
+        pages=np.zeros(len(parsed.records), dtype=np.int64),
+        positions=np.array(parsed.positions, dtype=np.int64),
+        lines=lines,
+        owners=np.array(owners, dtype=np.int64),
+        line_positions=np.array(numbers, dtype=np.int64),
+    )
 
-    accepted: list[set[bytes]] = [set() for _ in parsed.records]
-    had_lines = {int(r.position.split(".")[0]) for r in parsed.rejections if "." in r.position}
-    is_bare = np.array([position in had_lines for position in parsed.positions], dtype=bool)
-    for owner, digest, rule in zip(owners, line_digests, broken_lines, strict=True):
-        is_bare[owner] = True
-        if rule < 0:
-            accepted[owner].add(digest)
-    digests = [_digest(record, entity, line_digests=own) for record, own in zip(parsed.records, accepted, strict=True)]
-    rows = entity.to_arrow(parsed.records, versions=versions, digests=digests)
-    broken = first_broken_rule(entity, rows)
-    is_bare &= np.array([not own for own in accepted], dtype=bool) & (broken < 0)
 
-    keep = (broken < 0) & ~is_bare
-    owner_kept = keep[owners] if owners else np.zeros(0, dtype=bool)
-    rejections = [*parsed.rejections, *_row_rejections(entity, broken, parsed, raw)]
-    for index in np.flatnonzero(is_bare).tolist():
-        position = parsed.positions[index]
-        rejections.append(_reject(entity.name, _NO_LINE_LEFT, raw.row(position), str(position)))
-    for index in np.flatnonzero((broken_lines >= 0) | ~owner_kept).tolist():
-        position = parsed.positions[owners[index]]
-        because = _line_reason(entity, child, int(broken_lines[index]), int(broken[owners[index]]))
-        payload = raw.line(position, numbers[index])
-        rejections.append(_reject(child.name, because, payload, f"{position}.{numbers[index]}"))
-    parent_digests = pa.array([digests[owner] for owner in owners], DIGEST)
-    line_rows = line_rows.append_column("parent_digest", parent_digests)
-    return Judged(rows.filter(pa.array(keep)), line_rows.filter(pa.array((broken_lines < 0) & owner_kept)), rejections)
+def _judge(
+    source: Source, window: Window, group: Sequence[tuple[str, Page]], columns: Columns, rejected: list[Rejection]
+) -> JudgedPages:
+    """:param rejected: what could not be read of a group of one page."""
+    entity = source.entity
+    judgement = _Judgement(entity, columns, {int(each.position.split(".")[0]) for each in rejected})
+    names = [name for name, _ in group]
+    rejections: dict[str, list[Rejection]] = defaultdict(list)
+    if rejected:
+        rejections[names[0]] += rejected
+    if not judgement.is_clean:
+        raw = [_RawPage(source, page, window) for _, page in group]
+        for page, rejection in _rejections(entity, columns, judgement, raw):
+            rejections[names[page]].append(rejection)
+    return JudgedPages(judgement.rows, judgement.lines, dict(rejections))
+
+
+class _Judgement:
+    """Which rows and lines stay.
+
+    :param bare: positions of rows of a single page that had lines which could not be read.
+    """
+
+    def __init__(self, entity: Entity, columns: Columns, bare: set[int]) -> None:
+        child, all_lines = entity.child, columns.lines
+        self.broken = first_broken_rule(entity, columns.rows)
+        self.is_bare = np.zeros(columns.rows.num_rows, dtype=bool)
+        self.broken_lines = np.zeros(0, dtype=np.int16)
+        if child is None or all_lines is None:
+            self.owner_stays = np.zeros(0, dtype=bool)
+            stays = self.broken < 0
+            self.rows = with_digests(columns.rows, digests(entity, columns.rows))
+            self.lines = None
+        else:
+            self.broken_lines = first_broken_rule(child, all_lines)
+            accepted = self.broken_lines < 0
+            line_digests = digests(child, all_lines)
+            counts = np.bincount(columns.owners[accepted], minlength=columns.rows.num_rows)
+            had_lines = np.bincount(columns.owners, minlength=columns.rows.num_rows) > 0
+            if bare:
+                had_lines |= np.isin(columns.positions, list(bare))
+            self.is_bare = had_lines & (counts == 0) & (self.broken < 0)
+            stays = (self.broken < 0) & ~self.is_bare
+            self.owner_stays = stays[columns.owners]
+            kept = line_digests
+            if not accepted.all():
+                kept = [line_digests[line] for line in np.flatnonzero(accepted).tolist()]
+            parents = digests_with_lines(entity, columns.rows, kept, np.cumsum(counts).tolist())
+            self.rows = with_digests(columns.rows, parents)
+            lines = with_digests(all_lines, line_digests)
+            owned = [parents[owner] for owner in columns.owners.tolist()]
+            self.lines = _filtered(with_digests(lines, owned, name="parent_digest"), accepted & self.owner_stays)
+        self.rows = _filtered(self.rows, stays)
+        self.is_clean = bool(stays.all() and (self.broken_lines < 0).all())
+
+
+def _filtered(rows: pa.Table, stays: np.ndarray) -> pa.Table:
+    return rows if stays.all() else rows.filter(pa.array(stays))
+
+
+class _RawPage:
+    """The raw rows of a page, cut out only if something must be quarantined."""
+
+    def __init__(self, source: Source, page: Page, window: Window) -> None:
+        self._source, self._page, self._window = source, page, window
+        self._lines: dict[int, Sequence[bytes]] = {}
+
+    @cached_property
+    def _rows(self) -> Sequence[bytes]:
+        return self._source.split(self._page.body, self._window)
+
+    def row(self, position: int) -> bytes:
+        return self._rows[position]
+
+    def line(self, position: int, number: int) -> bytes:
+        if position not in self._lines:
+            self._lines = {position: self._source.split_lines(self._rows[position])}
+        return self._lines[position][number]
+
+
+def _rejections(
+    entity: Entity, columns: Columns, judgement: _Judgement, raw: Sequence[_RawPage]
+) -> Iterator[tuple[int, Rejection]]:
+    """What does not stay, with the number of its page: rows by their rules, rows without a line left, lines."""
+    pages, positions = columns.pages.tolist(), columns.positions.tolist()
+    for row in np.flatnonzero((judgement.broken >= 0) | judgement.is_bare).tolist():
+        because = _NO_LINE_LEFT
+        if judgement.broken[row] >= 0:
+            rule = entity.rules[judgement.broken[row]]
+            because = (rule.rule_id, rule.reason)
+        page, position = pages[row], positions[row]
+        yield page, _reject(entity.name, because, raw[page].row(position), str(position))
+    if entity.child is None:
+        return
+    for line in np.flatnonzero((judgement.broken_lines >= 0) | ~judgement.owner_stays).tolist():
+        row, number = int(columns.owners[line]), int(columns.line_positions[line])
+        because = _line_reason(entity, entity.child, int(judgement.broken_lines[line]), int(judgement.broken[row]))
+        page, position = pages[row], positions[row]
+        payload = raw[page].line(position, number)
+        yield page, _reject(entity.child.name, because, payload, f"{position}.{number}")
 
 
 def _line_reason(entity: Entity, child: Entity, line_rule: int, parent_rule: int) -> tuple[str, str]:
@@ -123,27 +233,6 @@ def _line_reason(entity: Entity, child: Entity, line_rule: int, parent_rule: int
     return "parent_rejected", f"the {entity.name} row it belongs to was rejected: {reason}"
 
 
-def _row_rejections(entity: Entity, broken: np.ndarray, parsed: Parsed, raw: _RawPage) -> list[Rejection]:
-    found = []
-    for index in np.flatnonzero(broken >= 0):
-        rule = entity.rules[broken[index]]
-        position = parsed.positions[index]
-        found.append(_reject(entity.name, (rule.rule_id, rule.reason), raw.row(position), str(position)))
-    return found
-
-
 def _reject(entity: str, because: tuple[str, str], payload: bytes, position: str) -> Rejection:
     rule_id, reason = because
     return Rejection(entity=entity, rule_id=rule_id, reason=reason, payload=payload, position=position)
-
-
-def _versions(records: Sequence[Any]) -> list[datetime]:
-    return [record.source_updated_at for record in records]
-
-
-def _digest(record: Any, entity: Entity, *, line_digests: set[bytes] | None = None) -> bytes:
-    """Digest of the content: without the version, and with the set of its accepted lines."""
-    if line_digests is None:
-        return digest_of(dataclasses.replace(record, source_updated_at=_EPOCH))
-    bare = dataclasses.replace(record, source_updated_at=_EPOCH, **{entity.child_field or "": ()})
-    return digest_of((bare, sorted(line_digests)))

@@ -16,7 +16,6 @@ Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 DEEPEST = 100
 """How many lists and objects may be nested in a row; encoders and Postgres have limits of their own far above."""
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
-_ANYTHING = msgspec.json.Decoder()
 _MONEY_STEP = Decimal("0.0001")
 _MONEY_LIMIT = Decimal(10) ** 14
 
@@ -120,29 +119,32 @@ def has_nul(raw: bytes) -> bool:
 def decode_row(raw: bytes, decoder: msgspec.json.Decoder) -> Any:
     """One typed row.
 
-    :raises RowRejected: broken JSON, a missing or retyped field, nesting beyond `DEEPEST`, or a NUL character in a
-        field that is used.
+    :raises RowRejected: broken JSON, a missing or retyped field, or in a field that is used a NUL character or nesting
+        beyond `DEEPEST`.
     """
     try:
         row = decode(raw, decoder)
-        if raw.count(b"[") + raw.count(b"{") > DEEPEST and _depth(decode(raw, _ANYTHING)) > DEEPEST:
+        if raw.count(b"[") + raw.count(b"{") > DEEPEST and depth(msgspec.to_builtins(row)) > DEEPEST:
             raise RowRejected("shape", f"lists and objects are nested more than {DEEPEST} deep")
     except RowRejected:
         raise
     except ValueError as error:
         raise RowRejected("shape", str(error)) from error
+    except RecursionError:
+        raise RowRejected("shape", f"lists and objects are nested more than {DEEPEST} deep") from None
     if has_nul(raw) and has_nul(msgspec.json.encode(row)):
         raise RowRejected("nul_character", "a text holds a NUL character, which cannot be stored")
     return row
 
 
-def _depth(value: Any) -> int:
+def depth(value: Any) -> int:
+    """How many lists and objects lie inside one another."""
     deepest, ahead = 0, [(value, 1)]
     while ahead:
-        here, depth = ahead.pop()
-        deepest = max(deepest, depth)
+        here, level = ahead.pop()
+        deepest = max(deepest, level)
         inside = here.values() if isinstance(here, dict) else here if isinstance(here, list) else ()
-        ahead.extend((part, depth + 1) for part in inside if isinstance(part, dict | list))
+        ahead.extend((part, level + 1) for part in inside if isinstance(part, dict | list))
     return deepest
 
 

@@ -13,7 +13,7 @@ from include.sources.parsing import Id, RowRejected, decode, decode_row
 Quantity = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31)]
 
 
-class WireProductLine(msgspec.Struct):
+class WireProductLine(msgspec.Struct, gc=False):
     """An entry of `line_items`."""
 
     id: Id
@@ -25,7 +25,7 @@ class WireProductLine(msgspec.Struct):
     price: Decimal | None = None
 
 
-class WireShippingLine(msgspec.Struct):
+class WireShippingLine(msgspec.Struct, gc=False):
     """An entry of `shipping_lines`."""
 
     id: Id
@@ -33,7 +33,7 @@ class WireShippingLine(msgspec.Struct):
     method_title: str | None = None
 
 
-class WireFeeLine(msgspec.Struct):
+class WireFeeLine(msgspec.Struct, gc=False):
     """An entry of `fee_lines`."""
 
     id: Id

@@ -1,8 +1,8 @@
-"""Reading pages of orders or refunds, whose lines are judged one by one."""
+"""Reading orders or refunds row by row, their lines one by one; and whole pages at once where everything fits."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +10,11 @@ import msgspec
 
 from include.entities.entity import Entity
 from include.entities.window import Window
-from include.sources.parsing import RowRejected, decode, decode_row, has_nul, rejection
+from include.sources.columns import Columns
+from include.sources.parsing import RowRejected, decode_row, rejection
 from include.sources.source import Page, Parsed, Rejection
 from include.sources.woocommerce import WooCommerceSource
+from include.sources.woocommerce_columns import ParentColumns
 from include.sources.woocommerce_lines import Kind, WireLine, decode_line, split_lines
 
 
@@ -20,40 +22,24 @@ from include.sources.woocommerce_lines import Kind, WireLine, decode_line, split
 class ParentReader:
     """How one kind of parent is read.
 
-    :param page_decoder: reads a whole page, lines included.
     :param row_decoder: reads one row without its lines.
     :param to_record: from a typed row, its records of lines and the page to a record.
     :param to_line: from a typed line, its kind and the typed row to a record of a line.
     """
 
     entity: Entity
-    page_decoder: msgspec.json.Decoder
     row_decoder: msgspec.json.Decoder
     to_record: Callable[[Any, Sequence[Any], Page], Any]
     to_line: Callable[[WireLine, Kind, Any], Any]
 
-    def read(self, page: Page, rows: Callable[[], Sequence[bytes]]) -> Parsed:
-        """Records of one page: all at once if everything fits, else row by row and line by line.
+    def read(self, page: Page, rows: Sequence[bytes]) -> Parsed:
+        """Records of one page, row by row and line by line.
 
-        :param rows: gives the raw rows of the page, when they are needed.
+        :param rows: the raw rows of the page.
         """
-        try:
-            if not has_nul(page.body):
-                return self._read_whole(page)
-        except ValueError:  # something on the page does not fit: found again, and named, row by row
-            pass
         parsed = Parsed()
-        for position, raw in enumerate(rows()):
+        for position, raw in enumerate(rows):
             self._read_row(page, raw, position, parsed)
-        return parsed
-
-    def _read_whole(self, page: Page) -> Parsed:
-        parsed = Parsed()
-        for position, wire in enumerate(decode(page.body, self.page_decoder)):
-            lines = [self.to_line(line, kind, wire) for kind, line in _typed_lines(wire)]
-            parsed.records.append(self.to_record(wire, lines, page))
-            parsed.positions.append(position)
-            parsed.line_positions.append(range(len(lines)))
         return parsed
 
     def _read_row(self, page: Page, raw: bytes, position: int, parsed: Parsed) -> None:
@@ -102,9 +88,11 @@ class WooCommerceParents(WooCommerceSource):
     """A WooCommerce resource whose rows have lines.
 
     :cvar reader: how rows and lines become records.
+    :cvar whole_pages: how pages become columns.
     """
 
     reader: ParentReader
+    whole_pages: ParentColumns
 
     def split_lines(self, row: bytes) -> list[bytes]:
         """The raw lines of one raw row."""
@@ -112,13 +100,11 @@ class WooCommerceParents(WooCommerceSource):
 
     def parse(self, page: Page, window: Window) -> Parsed:
         """Records of a page; a line that does not fit is rejected alone, and its row kept."""
-        return self.reader.read(page, lambda: self.split(page.body, window))
+        return self.reader.read(page, self.split(page.body, window))
 
+    def columns(self, pages: Sequence[Page]) -> Columns:
+        """All records of some pages at once.
 
-def _typed_lines(wire: Any) -> Iterator[tuple[Kind, WireLine]]:
-    for line in wire.line_items:
-        yield "product", line
-    for line in wire.shipping_lines:
-        yield "shipping", line
-    for line in wire.fee_lines:
-        yield "fee", line
+        :raises ValueError: something on them does not fit.
+        """
+        return self.whole_pages.read(pages)

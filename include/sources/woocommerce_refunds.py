@@ -7,10 +7,22 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from include.entities.refunds import REFUNDS, Refund, RefundLine
-from include.sources.parsing import Id, id_of, money, required_utc, value_of
+from include.sources.columns import (
+    DoesNotFit,
+    Fields,
+    amounts,
+    required_instants,
+    text_or_none,
+    whole,
+    whole_or_none,
+)
+from include.sources.parsing import DEEPEST, Id, depth, id_of, money, required_utc, value_of
 from include.sources.source import Page
+from include.sources.woocommerce_columns import Arrays, Lines, ParentColumns, product_columns, unit_columns
 from include.sources.woocommerce_lines import (
     Kind,
     WireFeeLine,
@@ -24,7 +36,7 @@ CUSTOMER_KEY = "_customer_user"
 """Where WooCommerce keeps the customer of an order-like post; the only trace of them on a refund without order."""
 
 
-class WireRefund(msgspec.Struct):
+class WireRefund(msgspec.Struct, gc=False):
     """The fields of a refund that are used."""
 
     id: Id
@@ -35,7 +47,7 @@ class WireRefund(msgspec.Struct):
     meta_data: list[dict[str, Any]] = []
 
 
-class WireRefundWithLines(WireRefund, kw_only=True):
+class WireRefundWithLines(WireRefund, kw_only=True, gc=False):
     """A refund and its lines, read in one go."""
 
     line_items: list[WireProductLine] = []
@@ -90,6 +102,32 @@ def _customer(meta_data: Sequence[dict[str, Any]]) -> int | None:
     return id_of(value_of(meta_data, CUSTOMER_KEY), f"meta_data {CUSTOMER_KEY}") or None
 
 
+def refund_columns(refunds: Fields, pages: Sequence[Page]) -> Arrays:
+    """What `to_refund` does, for many refunds at once."""
+    if any(depth(each) >= DEEPEST for each in refunds["meta_data"]):
+        raise DoesNotFit("a refund's meta_data is nested deeply")
+    refunded_at = required_instants(refunds["date_created_gmt"])
+    return {
+        "refund_id": whole(refunds["id"]),
+        "order_id": whole_or_none(refunds["parent_id"]),
+        "customer_id": pa.array(map(_customer, refunds["meta_data"]), pa.int64()),
+        "refund_amount": amounts(refunds["amount"]),
+        "currency": pa.array([page.context["currency"] for page in pages], pa.string()),
+        "reason": text_or_none(refunds["reason"]),
+        "refunded_at": refunded_at,
+        "source_updated_at": refunded_at,
+    }
+
+
+def refund_line_columns(lines: Lines, kind: str) -> Arrays:
+    """What `to_refund_line` does, for many lines of one kind at once."""
+    total = pc.negate(amounts(lines["total"]))
+    if kind != "product":
+        return {**unit_columns(lines, kind), "total_amount": total}
+    columns = product_columns(lines)
+    return {**columns, "quantity": pc.negate(columns["quantity"]), "total_amount": total}
+
+
 class WooCommerceRefunds(WooCommerceParents):
     """`/refunds`, by modification time; amounts are in the shop's currency."""
 
@@ -97,9 +135,12 @@ class WooCommerceRefunds(WooCommerceParents):
     resource = "refunds"
     needs_currency = True
     reader = ParentReader(
+        entity=REFUNDS, row_decoder=msgspec.json.Decoder(WireRefund), to_record=to_refund, to_line=to_refund_line
+    )
+    whole_pages = ParentColumns(
         entity=REFUNDS,
         page_decoder=msgspec.json.Decoder(list[WireRefundWithLines]),
-        row_decoder=msgspec.json.Decoder(WireRefund),
-        to_record=to_refund,
-        to_line=to_refund_line,
+        fields=WireRefund.__struct_fields__,
+        to_rows=refund_columns,
+        to_lines=refund_line_columns,
     )

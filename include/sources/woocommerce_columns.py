@@ -1,0 +1,137 @@
+"""Whole pages of orders or refunds straight to columns, lines included."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from include.entities.entity import Entity
+from include.sources.columns import (
+    Columns,
+    DoesNotFit,
+    Fields,
+    numbers_within,
+    table_of,
+    text,
+    text_or_none,
+    whole,
+    whole_or_none,
+)
+from include.sources.parsing import decode, has_nul
+from include.sources.source import Page
+
+_LINES = (
+    ("product", "line_items", ("id", "name", "quantity", "total", "product_id", "sku", "price")),
+    ("shipping", "shipping_lines", ("id", "method_title", "total")),
+    ("fee", "fee_lines", ("id", "name", "total")),
+)
+
+
+@dataclass(slots=True)
+class Lines:
+    """The lines of one kind, of all rows, and how many each row has."""
+
+    fields: Fields
+    counts: list[int] = field(default_factory=list)
+
+    def extend(self, lines: Sequence[Sequence[Any]]) -> None:
+        """Gather the lines of some rows, one list per row."""
+        self.counts.extend(map(len, lines))
+        self.fields.extend([line for own in lines for line in own])
+
+    def __getitem__(self, name: str) -> list[Any]:
+        return self.fields[name]
+
+    def __len__(self) -> int:
+        return len(self.fields["id"])
+
+
+Arrays = Mapping[str, pa.Array]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParentColumns:
+    """How rows and lines of one kind of parent become columns.
+
+    :param page_decoder: reads a whole page, lines included.
+    :param fields: of a typed row that are gathered.
+    :param to_rows: from those and the page of each row to the entity's columns.
+    :param to_lines: from gathered lines, their kind, and owners and versions to the child's columns.
+    """
+
+    entity: Entity
+    page_decoder: msgspec.json.Decoder
+    fields: Iterable[str]
+    to_rows: Callable[[Fields, Sequence[Page]], Arrays]
+    to_lines: Callable[[Lines, str], Arrays]
+
+    def read(self, pages: Sequence[Page]) -> Columns:
+        """All records of the pages.
+
+        :raises ValueError: something on them does not fit.
+        """
+        rows = Fields(self.fields)
+        lines = [Lines(Fields(names)) for _, _, names in _LINES]
+        counts = []
+        for page in pages:
+            if has_nul(page.body):
+                raise DoesNotFit("there is a NUL character")
+            typed = decode(page.body, self.page_decoder)
+            counts.append(len(typed))
+            rows.extend(typed)
+            for gathered, (_, name, _) in zip(lines, _LINES, strict=True):
+                gathered.extend([getattr(row, name) for row in typed])
+        page_of_row = np.repeat(np.arange(len(pages)), counts)
+        table = table_of(self.entity, self.to_rows(rows, [pages[number] for number in page_of_row.tolist()]))
+        owners, line_table = self._lines(lines, table)
+        return Columns(
+            rows=table,
+            pages=page_of_row,
+            positions=numbers_within(np.array(counts, dtype=np.int64)),
+            lines=line_table,
+            owners=owners,
+            line_positions=numbers_within(np.bincount(owners, minlength=table.num_rows)),
+        )
+
+    def _lines(self, lines: Sequence[Lines], parents: pa.Table) -> tuple[np.ndarray, pa.Table]:
+        """The lines of all kinds: product lines of the first row, its shipping, its fees, then the next row's."""
+        child = self.entity.child
+        assert child is not None
+        by_kind = [np.repeat(np.arange(parents.num_rows), each.counts) for each in lines]
+        owners = np.concatenate(by_kind)
+        tables = []
+        for own, each, (kind, _, _) in zip(by_kind, lines, _LINES, strict=True):
+            inherited = {name: parents[name].combine_chunks() for name in (*self.entity.key, "source_updated_at")}
+            taken = {name: array.take(pa.array(own)) for name, array in inherited.items()}
+            tables.append(table_of(child, {**self.to_lines(each, kind), **taken}))
+        order = np.argsort(owners, kind="stable")
+        return owners[order], pa.concat_tables(tables).combine_chunks().take(pa.array(order))
+
+
+def product_columns(lines: Lines) -> dict[str, pa.Array]:
+    """What product lines of orders and of refunds have in common."""
+    return {
+        "line_id": whole(lines["id"]),
+        "kind": pa.repeat("product", len(lines)),
+        "product_id": whole_or_none(lines["product_id"]),
+        "sku": text_or_none(lines["sku"]),
+        "name": text(lines["name"]),
+        "quantity": whole(lines["quantity"]),
+    }
+
+
+def unit_columns(lines: Lines, kind: str) -> dict[str, pa.Array]:
+    """What lines of shipping and fees have in common; each counts as one unit."""
+    return {
+        "line_id": whole(lines["id"]),
+        "kind": pa.repeat(kind, len(lines)),
+        "product_id": pa.nulls(len(lines), pa.int64()),
+        "sku": pa.nulls(len(lines), pa.string()),
+        "name": text(lines["method_title" if kind == "shipping" else "name"]),
+        "quantity": pa.repeat(pa.scalar(1, pa.int64()), len(lines)),
+    }

@@ -1,0 +1,170 @@
+"""Reading whole pages at once gives, byte for byte, what reading them row by row gives."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from include.ingestion import judge
+from include.ingestion.judge import judge_pages
+from include.sources.columns import ReadsColumns
+from include.sources.errors import ContractBroken
+from include.sources.source import Source
+from tests.unit.hostile_pages import pages_of
+from tests.unit.source_pages import WINDOW, body_of, page, row, source
+
+PARENTS = ("orders", "refunds")
+
+
+class RowByRow:
+    """A source that cannot read whole pages."""
+
+    def __init__(self, real: Source) -> None:
+        self.entity, self.name, self.pages = real.entity, real.name, real.pages
+        self.split, self.split_lines, self.parse = real.split, real.split_lines, real.parse
+
+
+def outcome(feed: Source, entity: str, bodies: list[bytes]) -> tuple[pa.Table, pa.Table, dict[str, list]]:
+    named = [(f"page-{number}", page(entity, body)) for number, body in enumerate(bodies)]
+    found = list(judge_pages(feed, named, WINDOW))
+    rejections: dict[str, list] = {}
+    for each in found:
+        rejections |= each.rejections
+    rows, lines = [each.rows for each in found], [each.lines for each in found]
+    return pa.concat_tables(rows), pa.concat_tables(lines), rejections
+
+
+def check_equal(entity: str, bodies: list[bytes]) -> None:
+    feed = source(entity)
+    whole, by_row = outcome(feed, entity, bodies), outcome(RowByRow(feed), entity, bodies)
+    assert whole[0].equals(by_row[0])
+    assert whole[1].equals(by_row[1])
+    assert whole[2] == by_row[2]
+
+
+@pytest.mark.parametrize("entity", PARENTS)
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_pages_of_any_bytes_give_the_same_whole_and_row_by_row(entity, data):
+    bodies = data.draw(st.lists(pages_of(entity), min_size=1, max_size=3))
+    for body in bodies:
+        try:
+            source(entity).split(body, WINDOW)
+        except (ValueError, ContractBroken):
+            return  # extraction refuses such a page before it is landed
+    check_equal(entity, bodies)
+
+
+amount_texts = st.one_of(
+    st.decimals(places=2, allow_nan=False, allow_infinity=False, min_value=-(10**15), max_value=10**15).map(str),
+    st.from_regex(r"[+-]?[0-9_]{0,16}\.?[0-9]{0,6}([eE][+-]?[0-9]{1,3})?", fullmatch=True),
+    st.sampled_from(["", "-", ".", " 1", "1 ", "0x1", "١٢", "-0", "1.00000", "NaN", "Infinity", "99999999999999.9999"]),
+)
+prices = st.one_of(
+    st.none(),
+    st.integers(-(10**19), 10**19).map(str),
+    st.floats(allow_nan=False, allow_infinity=False).map(repr),
+    st.from_regex(r"-?(0|[1-9][0-9]{0,15})(\.[0-9]{1,25})?([eE][+-]?[0-9]{1,2})?", fullmatch=True),
+    st.integers(-(10**4), 10**4).map(lambda number: f"{number}.00005" if number % 2 else f"{number}.00015"),
+    amount_texts.map(json.dumps),
+)
+instants = st.one_of(
+    st.none(),
+    st.datetimes().map(datetime.isoformat),
+    st.datetimes(timezones=st.timezones()).map(datetime.isoformat),
+    st.from_regex(r"[0-2][0-9]{3}-[01][0-9]-[0-3][0-9][Tt ][0-2][0-9]:[0-6][0-9]:[0-6][0-9](Z|[.][0-9]{1,7})?").map(
+        str
+    ),
+    st.sampled_from(["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "0000-01-01T00:00:00", ""]),
+)
+texts = st.none() | st.sampled_from(["", "EUR", "E1R", "eur", "cancelled", "a\x1fb", "漢"]) | st.text(max_size=3)
+FIELDS = {
+    "total": amount_texts,
+    "shipping_total": amount_texts,
+    "date_paid_gmt": instants,
+    "date_modified_gmt": instants,
+    "date_created_gmt": instants,
+    "currency": texts,
+    "status": texts,
+    "billing": st.fixed_dictionaries({"country": texts}),
+    "customer_id": st.integers(-1, 2**63),
+}
+PRICE = "the price"
+
+
+@st.composite
+def likely_orders(draw) -> bytes:
+    """Orders whose fields are of the right type and mostly, but not always, right."""
+    orders = []
+    for number in range(draw(st.integers(1, 3))):
+        names = draw(st.lists(st.sampled_from(sorted(FIELDS)), max_size=2, unique=True))
+        changes: dict[str, Any] = {name: draw(FIELDS[name]) for name in names}
+        order = row("orders", id=number, **changes)
+        for line in order["line_items"]:
+            line.update(
+                {"price": PRICE, "sku": draw(texts), "name": draw(texts), "product_id": draw(st.integers(0, 2))}
+            )
+            line["quantity"] = draw(st.integers(0, 3))
+        order["line_items"] *= draw(st.integers(0, 2))
+        orders.append(order)
+    body = json.dumps(orders)
+    while f'"{PRICE}"' in body:
+        price = draw(prices) if draw(st.integers(0, 2)) == 0 else "9.95"
+        body = body.replace(f'"{PRICE}"', "null" if price is None else price, 1)
+    return body.encode()
+
+
+@settings(max_examples=300, deadline=None)
+@given(bodies=st.lists(likely_orders(), min_size=1, max_size=3))
+def test_every_amount_price_time_and_text_is_read_alike_whole_and_row_by_row(bodies):
+    try:
+        for body in bodies:
+            source("orders").split(body, WINDOW)
+    except ValueError:
+        return  # a price that is not JSON
+    check_equal("orders", bodies)
+
+
+@pytest.mark.parametrize("entity", PARENTS)
+def test_good_pages_are_read_whole_whatever_page_stands_beside_them(entity, monkeypatch):
+    feed = source(entity)
+    assert isinstance(feed, ReadsColumns)
+    by_row = []
+    parse = feed.parse
+    monkeypatch.setattr(feed, "parse", lambda page, window: by_row.append(page.body) or parse(page, window))
+    good = body_of(entity, [row(entity), row(entity, id=3)])
+    bad = body_of(entity, [row(entity), row(entity, id="x")])
+    rows, _, rejections = outcome(feed, entity, [good, bad, good])
+    assert rows.num_rows == 5
+    assert set(rejections) == {"page-1"}
+    assert by_row == [bad]
+
+
+def test_a_rule_that_does_not_hold_is_told_for_its_own_page_and_place_among_many():
+    good = row("orders")
+    bodies = [body_of("orders", [good, {**good, "total": "-1"} if number == 7 else good]) for number in range(50)]
+    rows, lines, rejections = outcome(source("orders"), "orders", bodies)
+    assert (rows.num_rows, lines.num_rows) == (99, 99 * 4)
+    assert {name: [each.position for each in found] for name, found in rejections.items()} == {
+        "page-7": ["1", "1.0", "1.1", "1.2", "1.3"]
+    }
+
+
+def test_large_pages_are_not_gathered(monkeypatch):
+    monkeypatch.setattr(judge, "BYTES_AT_ONCE", 10)
+    named = [(str(number), page("orders", body_of("orders", [row("orders")]))) for number in range(3)]
+    assert [each.rows.num_rows for each in judge_pages(source("orders"), named, WINDOW)] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("price", ["1.00005", "1.00015", "-1.00005", "0.00005", "3.3333333333333335", "1e-5", "7"])
+def test_a_price_between_two_steps_is_rounded_alike(price):
+    order = row("orders", total="1")
+    del order["line_items"][1:]
+    order["line_items"][0]["price"] = PRICE
+    check_equal("orders", [json.dumps([order]).replace(f'"{PRICE}"', price).encode()])
