@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, time
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -20,7 +21,13 @@ from include.sources.source import Page
 PATH = "/query"
 
 
+class _About(msgspec.Struct):
+    symbol: str | None = msgspec.field(name="2. Symbol", default=None)
+    size: str | None = msgspec.field(name="4. Output Size", default=None)
+
+
 class _Series(msgspec.Struct):
+    about: _About = msgspec.field(name="Meta Data", default_factory=_About)
     days: dict[str, Any] | None = msgspec.field(name="Time Series (Daily)", default=None)
     error: str | None = msgspec.field(name="Error Message", default=None)
     note: str | None = msgspec.field(name="Note", default=None)
@@ -69,7 +76,8 @@ class AlphaVantage(HttpSource):
     async def _page(self, http: HttpClient, symbol: str, size: str, window: Window) -> tuple[Page, dict[str, Any]]:
         params = {"function": "TIME_SERIES_DAILY", "symbol": symbol, "outputsize": size}
         key = {"apikey": self._settings.password or ""}
-        answer = await http.get(PATH, params=params, secret_params=key, check=self._series.decode)
+        check = partial(self._check, symbol=symbol, size=size)
+        answer = await http.get(PATH, params=params, secret_params=key, check=check)
         series = self._series.decode(answer.body)
         if series.error is not None and "apikey" in series.error:
             raise CredentialsRejected(
@@ -93,6 +101,14 @@ class AlphaVantage(HttpSource):
             )
         context = {"symbol": symbol, "currency": self._settings.extra.get("currency", "USD")}
         return answer.page(context), series.days
+
+    def _check(self, body: bytes, *, symbol: str, size: str) -> None:
+        """:raises ValueError: the body answers another question: a cache gives it."""
+        about = self._series.decode(body).about
+        if about.symbol is not None and about.symbol.upper() != symbol.upper():
+            raise ValueError(f"it is of {about.symbol[:20]!r} and not of {symbol!r}")
+        if about.size is not None and not about.size.lower().startswith(size):
+            raise ValueError(f"it is of the size {about.size[:20]!r} and not of {size!r}")
 
     def split(self, body: bytes, window: Window) -> list[bytes]:
         """One JSON object per trading day of the window and the look-back before it.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from datetime import date, timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -27,9 +28,15 @@ UNITS = {
 }
 
 
+GRID_DEGREES = 1.0
+"""The archive answers for the middle of a cell of its grid; what is farther away is another place's answer."""
+
+
 class _Archive(msgspec.Struct):
     daily_units: dict[str, str]
     daily: dict[str, list[Any]]
+    latitude: float | None = None
+    longitude: float | None = None
 
 
 class WireDay(msgspec.Struct):
@@ -77,8 +84,22 @@ class OpenMeteo(HttpSource):
             "daily": ",".join(UNITS),
             "timezone": "GMT",
         }
-        answer = await http.get(PATH, params=params, check=self._archive.decode)
+        check = partial(self._check, place=place, days=days)
+        answer = await http.get(PATH, params=params, check=check)
         return answer.page({key: place[key] for key in ("name", "latitude", "longitude")})
+
+    def _check(self, body: bytes, *, place: Mapping[str, Any], days: tuple[date, date]) -> None:
+        """:raises ValueError: the body answers another question: a cache gives it."""
+        archive = decode(body, self._archive)
+        for name, found in (("latitude", archive.latitude), ("longitude", archive.longitude)):
+            away = abs((found if found is not None else 0.0) - float(place[name]))
+            if found is not None and min(away, 360 - away) > GRID_DEGREES:
+                raise ValueError(f"it is of {name} {found} and not of {place['name']}")
+        told = archive.daily.get("time", [])
+        first, last = (day.isoformat() for day in days)
+        other = [day for day in told if isinstance(day, str) and not first <= day <= last]
+        if other or len(told) != (days[1] - days[0]).days + 1:
+            raise ValueError(f"it has {len(told)} days and is not of the days {first} to {last}")
 
     def split(self, body: bytes, window: Window) -> list[bytes]:
         """One JSON object per day.

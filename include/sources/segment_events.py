@@ -2,8 +2,8 @@
 
 A cursor's pages follow one another, so a long window is cut into slices of time that are read side by side.
 The export does not say how many events there are. What would end or repeat a slice unseen is therefore refused and
-asked for again: an answer that is no list of events, and a page of which every row was there before or lies outside
-of the slice.
+asked for again: an answer that is no list of events, a page of which every row was there before, and one with a row
+that lies outside of the slice.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import msgspec
 
 from include.entities.events import EVENTS, Event
 from include.entities.window import Window
+from include.sources.errors import SourceUnreachable
 from include.sources.http import HttpClient
 from include.sources.http_source import HttpSource
 from include.sources.parsing import decode, id_of, required_utc
@@ -75,7 +76,7 @@ class SegmentEvents(HttpSource):
     async def pages(self, window: Window) -> AsyncIterator[Page]:
         """All pages of the window, slices of time side by side.
 
-        :raises SourceError: a page could not be had.
+        :raises SourceError: a page could not be had, or is missing its events.
         """
         async with self.client(window) as http:
             streams = [self._slice(http, part) for part in _slices(window.widened(back=self.entity.look_back))]
@@ -94,6 +95,11 @@ class SegmentEvents(HttpSource):
             freshness.remember(answer.body)
             yield answer.page()
             cursor = answer.headers.get("X-Next-Cursor")
+            if cursor is not None and not _lines(answer.body):
+                raise SourceUnreachable(
+                    f"GET {PATH} answered no event at all and yet names a next page (slice {part}). Nothing was "
+                    f"loaded. Clear this task; if it happens again, see what stands between us and `{self.name}`."
+                )
 
     def split(self, body: bytes, window: Window) -> list[bytes]:
         """The raw lines of a page."""
@@ -112,12 +118,13 @@ class _Freshness:
         self._previous: frozenset[str] = frozenset()
 
     def check(self, body: bytes) -> None:
-        """:raises ValueError: the body is no list of events, or holds none that is new and of this slice."""
+        """:raises ValueError: the body is no list of events, or holds none that is new, or one of another slice."""
         lines = _lines(body)
         if lines and not any(line.lstrip().startswith(b"{") for line in lines):
             raise ValueError("it is not newline-delimited JSON")
-        if lines and not any(map(self._may_be_new, lines)):
-            raise ValueError("none of its rows is an event that was asked for and had not come before")
+        news = [self._may_be_new(line) for line in lines]
+        if lines and not any(news):
+            raise ValueError("none of its rows is an event that had not come before")
 
     def remember(self, body: bytes) -> None:
         """Take this page for the one before the next."""
@@ -128,8 +135,9 @@ class _Freshness:
         mark = _mark(line)
         if mark is None:  # a row to be rejected, unless it has nothing of an event
             return b'"receivedAt"' in line or b'"messageId"' in line
-        is_inside = self._part.start <= mark.received_at < self._part.end
-        return is_inside and mark.message_id not in self._previous
+        if not self._part.start <= mark.received_at < self._part.end:
+            raise ValueError(f"it holds an event received at {mark.received_at}, outside of what was asked for")
+        return mark.message_id not in self._previous
 
 
 def _mark(line: bytes) -> _Mark | None:

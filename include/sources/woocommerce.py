@@ -104,7 +104,7 @@ class WooCommerceSource(HttpSource):
             f"{API}/{self.resource}",
             params={**params, "offset": str(offset)},
             headers=self._authorization(),
-            check=check_page,
+            check=partial(check_page, after=params.get("modified_after"), before=params.get("modified_before")),
         )
 
     async def _currency(self, http: HttpClient) -> str:

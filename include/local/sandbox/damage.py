@@ -38,8 +38,8 @@ _RATE_LIMIT_NOTICE = (
 #   malformed_rows      `rows` rows of a page: `damage` is wrong_type, missing_field, broken_json; `field`
 #   unknown_fields      every row has a field that no documentation names
 #   duplicate_page      the rows of the page before, once more, in front of this page's own
-#   stale_page          the rows of the page before instead of this page's own: a cache gone wrong. With `is_whole`,
-#                       and where an answer is no list, everything of the answer before, its headers too
+#   stale_page          the rows of the page before, if it had any, instead of this page's own: a cache gone wrong.
+#                       With `is_whole`, and where an answer is no list, all of the answer before, its headers too
 #   edit_records        before it answers, somebody edits records of `collection`; `edits` is a list of changes, each
 #                       with the record's `key` and what `edits.edit_record` takes
 #   wrong_content_type  200 with an HTML page, as a login wall or maintenance page sends it
@@ -93,7 +93,7 @@ def damage(answer: Answer, *, kind: str, options: dict[str, Any], random: Random
     if kind == "edit_records":
         return answer
     if kind == "stale_page" and options["is_whole"]:
-        return previous or answer
+        return answer if previous is None or previous.body in (b"", b"[]") else previous
     return with_rows_changed(answer, kind=kind, options=options, random=random, previous=previous)
 
 

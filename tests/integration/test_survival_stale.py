@@ -1,0 +1,154 @@
+"""An API that gives yesterday's page again, or another question's answer: noticed, asked for again, never loaded."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+import requests
+
+from include.entities.window import Window
+from include.ingestion.landing import Landing
+from include.sources import segment_events
+from include.sources.errors import ContractBroken, SourceUnreachable
+from include.sources.source import Source
+from tests.integration.ingestion_shop import PLACES, SYMBOLS, TABLES, bytes_of, ingest, source_of
+from tests.integration.sandbox_process import SandboxProcess, sandbox
+from tests.soak.harness import stored_rows
+from tests.soak.scenario import PATHS
+from tests.soak.stage import small_pages
+from tests.soak.world import Tables, World, difference
+
+CUSTOMERS, SEED = 40, 7
+DAY = timedelta(days=1)
+TODAY = Window(datetime(2025, 6, 10, tzinfo=UTC), datetime(2025, 6, 24, tzinfo=UTC))
+YESTERDAY = Window(TODAY.start - 4 * DAY, TODAY.start + 2 * DAY)
+NOW_IN_THE_SHOP = TODAY.end + timedelta(hours=1)
+
+
+@pytest.fixture(scope="module")
+def box():
+    with sandbox(customers=CUSTOMERS, seed=SEED) as running, small_pages():
+        running.set_clock(NOW_IN_THE_SHOP.isoformat())
+        yield running
+
+
+@pytest.fixture(scope="module")
+def world(box) -> World:
+    known = World(box, customers=CUSTOMERS, seed=SEED)
+    known.set_clock(NOW_IN_THE_SHOP)
+    return known
+
+
+@pytest.fixture
+def landing(tmp_path) -> Landing:
+    return Landing(tmp_path / "landing")
+
+
+def truth(world: World, entity: str, *windows: Window) -> Tables:
+    tables = Tables(entity)
+    for window in windows:
+        tables.read(world.wires(entity, window))
+    return tables
+
+
+OLD = {"kind": "stale_page", "is_whole": True}
+ASKED_ELSEWHERE = ["orders", "events", "weather_daily", "stock_prices_daily"]
+
+
+@pytest.mark.parametrize("entity", ASKED_ELSEWHERE)
+def test_yesterdays_answer_given_again_once_is_asked_for_again(box, world, warehouse, landing, entity):
+    expected = truth(world, entity, YESTERDAY, TODAY)
+    ingest(warehouse, source_of(box, entity), YESTERDAY, landing=landing)
+    before = len(box.requests())
+    box.add_fault(**OLD, path=PATHS[entity], times=1)
+    try:
+        ingest(warehouse, source_of(box, entity), TODAY, landing=landing)
+    finally:
+        box.clear_faults()
+    assert [each["fault"] for each in box.requests()[before:]].count("stale_page") == 1
+    assert difference(stored_rows(warehouse, entity), expected.contents()) == ""
+
+
+@contextmanager
+def cache_by_path(box: SandboxProcess) -> Iterator[str]:
+    """A cache before the APIs that looks at the path alone and never forgets: the first answer is all there is."""
+    kept: dict[str, requests.Response] = {}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            path = self.path.partition("?")[0]
+            if path not in kept:
+                credentials = {"Authorization": self.headers.get("Authorization", "")}
+                kept[path] = requests.get(box.base_url + self.path, headers=credentials, timeout=30)
+            self.send_response(kept[path].status_code)
+            for name in ("X-WP-Total", "X-WP-TotalPages", "X-Next-Cursor", "Content-Type"):
+                if name in kept[path].headers:
+                    self.send_header(name, kept[path].headers[name])
+            self.send_header("Content-Length", str(len(kept[path].content)))
+            self.end_headers()
+            self.wfile.write(kept[path].content)
+
+        def log_message(self, *arguments: Any) -> None:
+            """Says nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+CONNECTIONS = {"events": "event_export", "weather_daily": "weather_api", "stock_prices_daily": "stock_api"}
+
+
+@pytest.mark.parametrize("entity", ASKED_ELSEWHERE)
+def test_an_old_answer_given_for_ever_fails_the_run_and_loads_nothing(box, warehouse, landing, entity):
+    one_each = {"weather_api": {"locations": PLACES[:1]}, "stock_api": {"symbols": SYMBOLS[:1]}}
+    connection = CONNECTIONS.get(entity, "shop_api")
+
+    def source(address: str, **extra: Any) -> Source:
+        return source_of(box, entity, **{connection: {"base_url": address, "extra": extra}})
+
+    with cache_by_path(box) as address:
+        ingest(warehouse, source(address, **one_each.get(connection, {})), YESTERDAY, landing=landing)
+        before = bytes_of(warehouse)
+        everything = {"weather_api": {"locations": PLACES}, "stock_api": {"symbols": SYMBOLS}}
+        with pytest.raises((ContractBroken, SourceUnreachable), match="Nothing was loaded") as failed:
+            ingest(warehouse, source(address, **everything.get(connection, {})), TODAY, landing=landing)
+    told = ("of what was asked for", "that was asked for", "and not of", "is not of")
+    assert any(words in str(failed.value) for words in told)
+    assert any(before[table] for table in TABLES[entity]) and bytes_of(warehouse) == before
+
+
+def test_a_page_without_events_that_names_a_next_one_is_no_end(box, world, warehouse, landing, monkeypatch):
+    long = Window(datetime(2024, 6, 1, tzinfo=UTC), TODAY.end)
+    monkeypatch.setattr(segment_events, "PER_PAGE", 20)
+    box.add_fault(kind="empty_body", path=PATHS["events"], times=1)
+    try:
+        with pytest.raises(SourceUnreachable, match=r"no event at all and yet names a next page.*Nothing was loaded"):
+            ingest(warehouse, source_of(box, "events"), long, landing=landing)
+    finally:
+        box.clear_faults()
+    assert stored_rows(warehouse, "events") == {"shop.events": []}
+    ingest(warehouse, source_of(box, "events"), long, landing=landing)
+    assert difference(stored_rows(warehouse, "events"), truth(world, "events", long).contents()) == ""
+
+
+def test_a_row_whose_time_cannot_be_read_does_not_look_old(box, world, warehouse, landing):
+    fault: dict[str, Any] = {"kind": "malformed_rows", "field": "date_modified_gmt", "path": PATHS["orders"]}
+    box.add_fault(**fault, rows=2, times=1)
+    try:
+        run = ingest(warehouse, source_of(box, "orders"), TODAY, landing=landing)
+    finally:
+        box.clear_faults()
+    assert run["validate", "orders"].quarantined == 2
