@@ -261,6 +261,42 @@ class WarehouseContract:
         kept = [(each["step"], each["entity"], each["received"], each["batch"]) for each in stores.kept_receipts()]
         assert kept == [("upsert", "orders", 1, "b"), ("upsert", "order_lines", 1, "b")]
 
+    def test_what_a_load_is_told_of_itself_is_kept_with_its_receipts(self, stores: Stores) -> None:
+        upsert(stores.repository, ORDERS, [order(1)], details={"replay_of": "quarantine"})
+        assert [each["details"]["replay_of"] for each in stores.kept_receipts()] == ["quarantine"] * 2
+
+    def test_a_correction_wins_over_what_is_as_old_and_never_over_what_is_newer(self, stores: Stores) -> None:
+        first, second = sorted(
+            [order(1, lines=[line(1, 1)]), order(1, lines=[line(1, 1), line(1, 2)])], key=digest, reverse=True
+        )
+        upsert(stores.repository, ORDERS, [first])
+        done = upsert(stores.repository, ORDERS, [second], is_correction=True)
+        assert done[0] == counts(received=1, updated=1)
+        assert (stores.repository.get(ORDER_LINES, (1, 2)) is None) == (len(second.lines) == 1)
+        upsert(stores.repository, ORDERS, [order(1, hour=1)])
+        assert upsert(stores.repository, ORDERS, [first], is_correction=True)[0] == counts(received=1, stale=1)
+
+    def test_versions_of_many_keys_are_had_at_once(self, stores: Stores) -> None:
+        orders = [order(1, lines=[line(1, 1)]), order(2, hour=1)]
+        upsert(stores.repository, ORDERS, orders)
+        found = stores.repository.versions(ORDERS, [(1,), (2,), (3,)] * 300)
+        assert found == {(each.order_id,): (each.source_updated_at, digest(each)) for each in orders}
+        lines = stores.repository.versions(ORDER_LINES, [(1, 1), (1, 2)])
+        assert lines == {(1, 1): (EPOCH, digest_of(line(1, 1)))}
+
+    @pytest.mark.parametrize(
+        ("loaded", "is_covered"),
+        [([], False), ([(0, 24)], True), ([(0, 12), (12, 30)], True), ([(0, 11), (12, 24)], False), ([(1, 24)], False)],
+    )
+    def test_a_window_is_loaded_once_loads_cover_all_of_it(
+        self, stores: Stores, loaded: list[tuple[int, int]], is_covered: bool
+    ) -> None:
+        for start, end in reversed(loaded):
+            window = Window(EPOCH + timedelta(hours=start), EPOCH + timedelta(hours=end))
+            upsert(stores.repository, ORDERS, [], window=window)
+        stores.receipts.write(Receipt(step="validate", entity="orders", window=WINDOW, received=0), now=NOW)
+        assert stores.receipts.is_loaded("orders", WINDOW) is is_covered
+
     def test_a_receipt_is_kept(self, stores: Stores) -> None:
         receipt = Receipt(
             step="extract", entity="orders", window=WINDOW, received=3, passed=3, batch="b", details={"pages": 1}

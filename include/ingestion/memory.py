@@ -46,6 +46,15 @@ class MemoryReceipts:
         """See `Receipts.keep_quality_results`."""
         self._store.quality_results += results
 
+    def is_loaded(self, entity: str, window: Window) -> bool:
+        """See `Receipts.is_loaded`."""
+        loaded = [each.window for each in self._store.receipts if (each.step, each.entity) == ("upsert", entity)]
+        reached = window.start
+        for each in sorted(loaded, key=lambda each: each.start):
+            if each.start <= reached:
+                reached = max(reached, each.end)
+        return reached >= window.end
+
 
 class MemoryQuarantine:
     """Rejected rows in a `MemoryStore`: by key the row and its payload."""

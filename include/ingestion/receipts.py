@@ -26,6 +26,10 @@ class Receipts(Protocol):
         """Keep the outcome of every expectation over a batch."""
         ...
 
+    def is_loaded(self, entity: str, window: Window) -> bool:
+        """Whether loads have covered the whole window."""
+        ...
+
 
 class PostgresReceipts:
     """`ops.receipts` and `ops.quality_results`, through one connection."""
@@ -44,3 +48,17 @@ class PostgresReceipts:
         """See `Receipts.keep_quality_results`."""
         with self._conn.transaction():
             keep_results(self._conn, results, batch=batch, window=window, now=now)
+
+    def is_loaded(self, entity: str, window: Window) -> bool:
+        """See `Receipts.is_loaded`."""
+        with self._conn.transaction():
+            row = self._conn.execute(_IS_LOADED, (window.start, window.end, entity)).fetchone()
+        assert row is not None
+        return row[0]
+
+
+_IS_LOADED = """
+SELECT coalesce(range_agg(tstzrange(window_start, window_end)) @> tstzrange(%s, %s), FALSE)
+FROM ops.receipts
+WHERE step = 'upsert' AND entity = %s
+"""

@@ -17,7 +17,7 @@ from include.entities.entity import Entity, Resolution
 from include.entities.window import Window
 from include.warehouse.receipts import Receipt
 from include.warehouse.repository import WRITTEN, Rows
-from include.warehouse.upsert import NOTHING_REJECTED, Rejected
+from include.warehouse.upsert import NO_DETAILS, NOTHING_REJECTED, Rejected
 
 Row = dict[str, Any]
 
@@ -81,6 +81,7 @@ class MemoryRepository:
         rejected: Rejected = NOTHING_REJECTED,
         batch: str | None = None,
         is_correction: bool = False,
+        details: Mapping[str, Any] = NO_DETAILS,
     ) -> list[Receipt]:
         """See `Repository.upsert`."""
         written = {"source": source, "ingested_at": now}
@@ -102,7 +103,8 @@ class MemoryRepository:
                     quarantined=rejected_count,
                     oldest_event_at=outcome.oldest_event_at,
                     batch=batch,
-                    **counts,  # type: ignore[arg-type]  # counts only
+                    details=details,
+                    **counts,
                 )
                 for each, row_count, rejected_count, counts in accounts
             ]
@@ -113,6 +115,13 @@ class MemoryRepository:
         """See `Repository.get`."""
         row = self._store.tables[entity.name].get(key)
         return row and {name: row[name] for name in (*entity.columns, "source_updated_at", *WRITTEN)}
+
+    def versions(
+        self, entity: Entity, keys: Sequence[tuple[Any, ...]]
+    ) -> Mapping[tuple[Any, ...], tuple[datetime, bytes]]:
+        """See `Repository.versions`."""
+        table = self._store.tables[entity.name]
+        return {key: _version(table[key]) for key in keys if key in table}
 
     def _merge(self, entity: Entity, incoming: list[Row], written: Row, *, is_correction: bool) -> _Outcome:
         table = self._store.tables[entity.name]

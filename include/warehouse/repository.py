@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Protocol
@@ -18,6 +18,7 @@ from include.warehouse.upsert import NOTHING_REJECTED, Rejected, Rows, upsert_ro
 
 WRITTEN = ("source", "first_seen_at", "ingested_at")
 """What a stored row says about its own writing."""
+_KEYS_AT_ONCE = 500
 
 
 class Repository(Protocol):
@@ -53,6 +54,12 @@ class Repository(Protocol):
         """The stored row of one key: the entity's columns, `source_updated_at` and what `WRITTEN` names; or None."""
         ...
 
+    def versions(
+        self, entity: Entity, keys: Sequence[tuple[Any, ...]]
+    ) -> Mapping[tuple[Any, ...], tuple[datetime, bytes]]:
+        """Of the keys that are stored `source_updated_at` and `content_digest`."""
+        ...
+
 
 class PostgresRepository:
     """Records in the warehouse, through one connection."""
@@ -78,3 +85,20 @@ class PostgresRepository:
         )
         with self._conn.transaction(), self._conn.cursor(row_factory=dict_row) as cursor:
             return cursor.execute(query, key).fetchone()
+
+    def versions(
+        self, entity: Entity, keys: Sequence[tuple[Any, ...]]
+    ) -> Mapping[tuple[Any, ...], tuple[datetime, bytes]]:
+        """See `Repository.versions`."""
+        key = sql.SQL(", ").join(map(sql.Identifier, entity.key))
+        query = sql.SQL("SELECT {key}, source_updated_at, content_digest FROM {table} WHERE ({key}) IN ({keys})")
+        one = sql.SQL("({})").format(sql.SQL(", ").join([sql.Placeholder()] * len(entity.key)))
+        found = {}
+        with self._conn.transaction():
+            for start in range(0, len(keys), _KEYS_AT_ONCE):
+                asked = keys[start : start + _KEYS_AT_ONCE]
+                listed = sql.SQL(", ").join([one] * len(asked))
+                filled = query.format(key=key, table=stored_table(entity), keys=listed)
+                for *values, version, digest in self._conn.execute(filled, [value for each in asked for value in each]):
+                    found[tuple(values)] = (version, digest.bytes)
+        return found

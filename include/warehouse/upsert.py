@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import pyarrow as pa
@@ -44,6 +45,7 @@ class Rejected:
 
 
 NOTHING_REJECTED = Rejected()
+NO_DETAILS: Mapping[str, Any] = MappingProxyType({})
 Rows: TypeAlias = pa.Table | pa.RecordBatchReader
 
 
@@ -59,6 +61,7 @@ def upsert_rows(
     rejected: Rejected = NOTHING_REJECTED,
     batch: str | None = None,
     is_correction: bool = False,
+    details: Mapping[str, Any] = NO_DETAILS,
 ) -> list[Receipt]:
     """Merge `rows` into the table of `entity`, and `child_rows` into its child's, in one transaction.
 
@@ -71,6 +74,7 @@ def upsert_rows(
     :param child_rows: as the child's `arrow_schema`, with `parent_digest` in addition.
     :param rejected: rows that validation quarantined; they are part of what was received.
     :param is_correction: of two that claim the same instant the incoming one wins; an older one still loses.
+    :param details: kept with the receipts.
     :returns: the closed receipts, already stored: the entity's, then its child's. `newest_version_at` in their details
         is the greatest `source_updated_at` that came in, for the watermark.
     :raises SchemaMismatch: a column is missing or of another type; nothing was written.
@@ -101,7 +105,7 @@ def upsert_rows(
                 quarantined=rejected_count,
                 oldest_event_at=oldest_event_at,
                 batch=batch,
-                details={"newest_version_at": newest.isoformat()} if newest else {},
+                details={**details, **({"newest_version_at": newest.isoformat()} if newest else {})},
                 seconds=time.monotonic() - started,
                 **outcome,
             )
