@@ -24,8 +24,12 @@ _NO_LINE_LEFT = ("no_line_left", "every one of its lines was rejected")
 
 @dataclass(frozen=True, slots=True)
 class JudgedPages:
-    """The rows of some pages that are let in, and by the name of their page those that are not."""
+    """The rows of some pages that are let in, and by the name of their page those that are not.
 
+    :param pages: the pages, by name.
+    """
+
+    pages: Mapping[str, Page]
     rows: pa.Table
     lines: pa.Table | None
     rejections: Mapping[str, list[Rejection]]
@@ -137,7 +141,7 @@ def _judge(
         raw = [_RawPage(source, page, window) for _, page in group]
         for page, rejection in _rejections(entity, columns, judgement, raw):
             rejections[names[page]].append(rejection)
-    return JudgedPages(judgement.rows, judgement.lines, dict(rejections))
+    return JudgedPages(dict(group), judgement.rows, judgement.lines, dict(rejections))
 
 
 class _Judgement:

@@ -13,7 +13,8 @@ from psycopg import Connection
 
 from include.entities.entity import Entity
 from include.entities.window import Window
-from include.ingestion.judge import judge_page
+from include.ingestion.ahead import read_ahead
+from include.ingestion.judge import judge_pages
 from include.ingestion.landing import BatchWriter, Landing
 from include.ingestion.quality import QualityResult, check_expectations, refuse_critical
 from include.ingestion.quarantine import Origin, Quarantine
@@ -26,6 +27,7 @@ from include.warehouse.repository import PostgresRepository, Repository
 from include.warehouse.upsert import Rejected
 
 Clock = Callable[[], datetime]
+PAGES_AHEAD = 20
 
 
 class IngestionService:
@@ -157,21 +159,22 @@ class IngestionService:
         return receipts
 
     def _judge(self, window: Window, *, batch: str, now: datetime) -> Verdict:
-        """Page by page, so that memory holds one page at a time."""
+        """Some pages at a time, while the next are read and the rows of the last are written."""
         source, entity = self._source, self._source.entity
         passed: Counter[str] = Counter({each.name: 0 for each in _with_lines(entity)})
         rejected = passed.copy()
         origin = Origin(source=source.name, batch=batch, window=window, run=self._run, now=now)
         with self._quarantine.intake(origin) as intake, writing_rows(self._landing, batch, entity) as writer:
-            for file, page in self._landing.pages(batch):
-                judged = judge_page(source, page, window)
+            pages = read_ahead(self._landing.pages(batch), count=PAGES_AHEAD)
+            for judged in judge_pages(source, pages, window):
                 writer.write(judged)
-                if judged.rejections:
-                    intake.add(file, judged.rejections, rows=source.split(page.body, window), context=page.context)
                 passed[entity.name] += judged.rows.num_rows
                 if entity.child is not None and judged.lines is not None:
                     passed[entity.child.name] += judged.lines.num_rows
-                rejected.update(rejection.entity for rejection in judged.rejections)
+                for file, rejections in judged.rejections.items():
+                    page = judged.pages[file]
+                    intake.add(file, rejections, rows=source.split(page.body, window), context=page.context)
+                    rejected.update(rejection.entity for rejection in rejections)
         return Verdict(passed=dict(passed), rejected=dict(rejected))
 
     def _check(self, batch: str) -> list[QualityResult]:

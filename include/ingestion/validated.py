@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
 import msgspec
@@ -11,7 +12,7 @@ import pyarrow.parquet as parquet
 
 from include.entities.entity import DIGEST, Entity
 from include.ingestion.errors import NotValidated
-from include.ingestion.judge import Judged
+from include.ingestion.judge import JudgedPages
 from include.ingestion.landing import Landing
 
 _VERDICT = "verdict.json"
@@ -25,13 +26,26 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 class RowWriter:
-    """Takes judged pages and writes their rows, one page in memory at a time."""
+    """Takes judged pages and writes their rows in a thread; memory holds the pages being written."""
 
-    def __init__(self, rows: parquet.ParquetWriter, lines: parquet.ParquetWriter | None) -> None:
-        self._rows, self._lines = rows, lines
+    def __init__(self, thread: Executor, rows: parquet.ParquetWriter, lines: parquet.ParquetWriter | None) -> None:
+        self._thread, self._rows, self._lines = thread, rows, lines
+        self._under_way: Future[None] | None = None
 
-    def write(self, judged: Judged) -> None:
-        """Append what a page lets in."""
+    def write(self, judged: JudgedPages) -> None:
+        """Append what the pages let in.
+
+        :raises LandingNotWritable: the pages before them could not be written.
+        """
+        self.finish()
+        self._under_way = self._thread.submit(self._write, judged)
+
+    def finish(self) -> None:
+        """Wait until what was given is written."""
+        if self._under_way is not None:
+            self._under_way.result()
+
+    def _write(self, judged: JudgedPages) -> None:
         self._rows.write_table(judged.rows)
         if self._lines is not None and judged.lines is not None:
             self._lines.write_table(judged.lines)
@@ -48,7 +62,10 @@ def writing_rows(landing: Landing, batch: str, entity: Entity) -> Iterator[RowWr
 
         rows = writer(entity.name, entity.arrow_schema)
         lines = writer(entity.child.name, lines_schema(entity.child)) if entity.child else None
-        yield RowWriter(rows, lines)
+        with ThreadPoolExecutor(1, thread_name_prefix="write_rows") as thread:
+            row_writer = RowWriter(thread, rows, lines)
+            yield row_writer
+            row_writer.finish()
 
 
 @contextmanager
