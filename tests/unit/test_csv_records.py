@@ -19,8 +19,8 @@ TABLES = st.integers(2, 4).flatmap(
 )
 HEADER = b"first,second,third\n"
 WILD = st.lists(
-    st.sampled_from([b"a,b,c\n", b'"a,b,c\n', b'a","b,c\n', b"a,b\n", b'"x\n', b'y",b,c\n', b"\xff,b,c\r\n", b"a,\x00,c\n",
-                     b"\n", b'"q""q",b,c\n', b'a,"b\n', b'b",c\n', b'a,b,"c"d\n', b'"', HEADER]),
+    st.sampled_from([b"a,b,c\n", b'"a,b,c\n', b'a","b,c\n', b"a,b\n", b'"x\n', b'y",b,c\n', b"\xff,b,c\r\n", HEADER,
+                     b"\n", b'"q""q",b,c\n', b'a,"b\n', b'b",c\n', b'a,b,"c"d\n', b'"', b"a,\x00,c\n"]),
     max_size=14,
 ).map(b"".join)  # fmt: skip
 
