@@ -3,14 +3,14 @@
 
 # When this command began: the summary of `make demo` counts from here.
 export REGULARS_STARTED_AT := $(shell date +%s)
-# DATA=file replays an Online Retail export, CUSTOMERS=n sizes the simulated shop.
-export DATA CUSTOMERS
+# DATA=file replays an Online Retail export, CUSTOMERS=n sizes the simulated shop; RUNS=n and SEED=n are of `make soak`.
+export DATA CUSTOMERS RUNS SEED
 
 PYTHON := .venv/bin/python
 LOCAL := $(PYTHON) -m include.local
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down dsn doctor test lint bench lock venv
+.PHONY: help demo up down dsn doctor test soak lint bench lock venv
 
 help: ## list the commands
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1	\2/' | expand -t 16
@@ -32,6 +32,9 @@ doctor: venv ## say what is missing or wrong on this machine and how to mend it
 
 test: venv ## run all tests: unit, integration, dags, e2e
 	@$(PYTHON) -m pytest $(wildcard tests/unit tests/integration tests/dags tests/e2e)
+
+soak: venv ## a thousand randomised loads under faults [RUNS=n, SEED=n to repeat one]
+	@$(PYTHON) -m tests.soak
 
 lint: venv ## check style, types, SQL and the direction of imports
 	.venv/bin/ruff check .

@@ -29,9 +29,7 @@ def main() -> int:
     runs = int(os.environ.get("RUNS") or 1_000)
     first = int(os.environ.get("SEED") or time.time_ns() // 1_000_000 % 1_000_000_000)
     print(f"soak: {runs} runs from SEED={first}", flush=True)
-    logging.basicConfig(level=logging.ERROR, format="%(message)s")
-    logging.getLogger("great_expectations").setLevel(logging.ERROR)
-    logging.getLogger("include").setLevel(logging.INFO if runs == 1 else logging.ERROR)
+    _log(level=logging.INFO if runs == 1 else logging.ERROR)
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         server = PostgresServer(Path(folder) / "postgres")
         server.start()
@@ -45,6 +43,13 @@ def main() -> int:
                     return _soak(Harness(box, world, conn, Path(folder) / "landing"), runs=runs, first=first)
         finally:
             server.stop()
+
+
+def _log(*, level: int) -> None:
+    """Say what the platform says, and not what its libraries do."""
+    logging.basicConfig(level=level, format="%(message)s")
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(lambda record: record.name.startswith("include"))
 
 
 def _soak(harness: Harness, *, runs: int, first: int) -> int:
