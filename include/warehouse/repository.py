@@ -14,7 +14,7 @@ from include.entities.entity import Entity
 from include.entities.window import Window
 from include.warehouse.merge_statements import stored_table
 from include.warehouse.receipts import Receipt
-from include.warehouse.upsert import NOTHING_REJECTED, Rejected, Rows, upsert_rows
+from include.warehouse.upsert import NO_DETAILS, NOTHING_REJECTED, Rejected, Rows, upsert_rows
 
 WRITTEN = ("source", "first_seen_at", "ingested_at")
 """What a stored row says about its own writing."""
@@ -40,12 +40,14 @@ class Repository(Protocol):
         rejected: Rejected = NOTHING_REJECTED,
         batch: str | None = None,
         is_correction: bool = False,
+        details: Mapping[str, Any] = NO_DETAILS,
     ) -> list[Receipt]:
         """Merge rows by `(source_updated_at, content_digest)` and keep the receipts, in one transaction.
 
         :param rows: as `entity.arrow_schema`; `child_rows` as the child's, with `parent_digest` in addition.
         :param rejected: rows that validation kept back; they are part of what was received.
         :param is_correction: of two that claim the same instant the incoming row wins.
+        :param details: kept with the receipts.
         :returns: the closed receipts: the entity's, then its child's.
         """
         ...
