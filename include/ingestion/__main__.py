@@ -19,10 +19,10 @@ from include.ingestion.errors import (
     LandingDamaged,
     LandingNotWritable,
     LandingUnreachable,
+    NothingLanded,
     NotValidated,
     QualityFailed,
 )
-from include.ingestion.replay import NothingLanded
 from include.ingestion.settings import BadSetting
 from include.sources.errors import SourceError
 from include.warehouse.connection import WarehouseUnreachable

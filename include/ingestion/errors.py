@@ -21,3 +21,7 @@ class LandingUnreachable(RuntimeError):
 
 class NotValidated(RuntimeError):
     """A batch was to be loaded that has not passed validation. Nothing was loaded."""
+
+
+class NothingLanded(RuntimeError):
+    """Landing holds no batch of what was asked for. Nothing was loaded."""

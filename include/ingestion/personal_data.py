@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 
-_FIELDS = (
+PERSONAL_FIELDS = (
     "email", "first_name", "last_name", "name_on_card", "company", "address_1", "address_2", "postcode", "phone",
     "username", "avatar_url", "customer_ip_address", "customer_user_agent", "customer_note", "ip", "userAgent",
     "personal_row",
 )  # fmt: skip
-_VALUE = re.compile(r'"(' + "|".join(_FIELDS) + r')"(\s*:\s*)"(?:[^"\\]|\\.)*("|$)')
+_VALUE = re.compile(r'"(' + "|".join(PERSONAL_FIELDS) + r')"(\s*:\s*)"(?:[^"\\]|\\.)*("|$)')
 
 
 def masked(payload: str) -> str:

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from include.entities.window import Window
+from include.ingestion.errors import NothingLanded
 from include.ingestion.landing import Landing
 from include.ingestion.service import IngestionService
 from include.warehouse.receipts import Receipt
-
-
-class NothingLanded(RuntimeError):
-    """Landing holds no batch of what was asked for. Nothing was loaded."""
 
 
 def newest_batch(landing: Landing, *, source: str, entity: str, window: Window) -> str:

@@ -87,6 +87,19 @@ def landing() -> Landing:
         raise NotConfigured(str(error)) from None
 
 
+def landing_days() -> int:
+    """REGULARS_LANDING_DAYS: for how many days raw answers are kept.
+
+    :raises NotConfigured: it is no whole number from 1 on.
+    """
+    from include.ingestion.settings import BadSetting, days_of
+
+    try:
+        return days_of(os.environ)
+    except BadSetting as error:
+        raise NotConfigured(str(error)) from None
+
+
 def storage() -> Path:
     """The folder of model artefacts, and of landing unless REGULARS_LANDING says otherwise; all workers share it.
 

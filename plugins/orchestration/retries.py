@@ -14,6 +14,7 @@ NEEDS_A_PERSON = [
     "include.ingestion.errors.QualityFailed",
     "include.ingestion.errors.LandingDamaged",
     "include.ingestion.errors.NotValidated",
+    "include.ingestion.errors.NothingLanded",
     "include.entities.window.EmptyWindow",
     "include.entities.window.NaiveTime",
     "orchestration.window.NoWindow",

@@ -62,12 +62,8 @@ def run_window(context: Mapping[str, Any]) -> Window:
 
 def _find(context: Mapping[str, Any]) -> Window:
     params = context.get("params") or {}
-    start, end = params.get("start"), params.get("end")
-    if start or end:
-        if not (start and end):
-            given, missing = ("start", "end") if start else ("end", "start")
-            raise NoWindow(f"The run has a `{given}` and no `{missing}`. Trigger it again with both, or with neither.")
-        return Window(_instant("start", start), _instant("end", end))
+    if params.get("start") or params.get("end"):
+        return given_window(params)
     run = context["dag_run"]
     if run.data_interval_start is not None and run.data_interval_end is not None:
         return Window(run.data_interval_start, run.data_interval_end)
@@ -78,6 +74,20 @@ def _find(context: Mapping[str, Any]) -> Window:
         f"The run {run.run_id} has no data interval, no `start` and `end`, and no asset event that carries a window. "
         "Trigger it again and fill in `start` and `end`."
     )
+
+
+def given_window(params: Mapping[str, Any]) -> Window:
+    """The window of a run's `start` and `end` parameters.
+
+    :raises EmptyWindow: it holds no instant.
+    :raises NaiveTime: one has no time zone.
+    :raises NoWindow: one of them is missing or no time.
+    """
+    start, end = params.get("start"), params.get("end")
+    if not (start and end):
+        given, missing = ("start", "end") if start else ("end", "start")
+        raise NoWindow(f"The run has a `{given}` and no `{missing}`. Trigger it again with both, or with neither.")
+    return Window(_instant("start", start), _instant("end", end))
 
 
 def window_extra(window: Window) -> dict[str, str]:

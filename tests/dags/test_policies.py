@@ -12,13 +12,28 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-EXPECTED = {"shop_to_features", "market_signals", "churn_model"}
-VERBS = ("extract", "validate", "upsert", "build", "publish", "train", "evaluate", "promote")
+WINDOWED = {"shop_to_features", "market_signals", "churn_model"}
+BY_HAND = {"landing_replay", "customer_erasure"}
+EXPECTED = {*WINDOWED, *BY_HAND, "landing_retention"}
+VERBS = (
+    "extract",
+    "validate",
+    "upsert",
+    "build",
+    "publish",
+    "train",
+    "evaluate",
+    "promote",
+    "expire",
+    "replay",
+    "erase",
+)
 MAY_IMPORT = {"airflow", "orchestration", "datetime"}
 HEAVY = {"pandas", "sklearn", "great_expectations", "pyarrow", "psycopg"}
 
 dag_files = pytest.mark.parametrize("path", sorted((ROOT / "dags").glob("*.py")), ids=lambda path: path.stem)
 each_dag = pytest.mark.parametrize("dag_id", sorted(EXPECTED))
+each_windowed_dag = pytest.mark.parametrize("dag_id", sorted(WINDOWED))
 
 
 def test_the_folder_holds_exactly_the_dags_that_we_know(dag_bag):
@@ -38,7 +53,7 @@ def test_a_dag_says_what_it_is_for(dag_bag, dag_id):
     assert len(impacts) == 1, f"{dag_id}: give it one tag impact:high, impact:medium or impact:low."
 
 
-@each_dag
+@each_windowed_dag
 def test_a_dag_covers_a_window_and_can_be_given_one(dag_bag, dag_id):
     dag = dag_bag.dags[dag_id]
     assert {"start", "end"} <= set(dag.params), f"{dag_id}: pass params=WINDOW_PARAMS."
@@ -46,6 +61,16 @@ def test_a_dag_covers_a_window_and_can_be_given_one(dag_bag, dag_id):
     assert type(timetable).__name__ == "CronDataIntervalTimetable", (
         f"{dag_id}: schedule it by CronDataIntervalTimetable; @daily and cron strings give empty intervals."
     )
+
+
+@pytest.mark.parametrize("dag_id", sorted(BY_HAND))
+def test_what_is_run_by_hand_explains_every_field_of_its_trigger_form(dag_bag, dag_id):
+    dag = dag_bag.dags[dag_id]
+    assert not dag.timetable.can_be_scheduled, f"{dag_id}: set schedule=None."
+    assert set(dag.params), f"{dag_id}: say by params what it is to work on."
+    for name in dag.params:
+        param = dag.params.get_param(name)
+        assert param.schema.get("title") and len(param.description or "") > 40, f"{dag_id}: explain `{name}`."
 
 
 @each_dag

@@ -12,9 +12,9 @@ import pytest
 
 from include.entities.registry import ENTITIES
 from include.entities.window import Window
-from include.ingestion.errors import LandingDamaged
+from include.ingestion.errors import LandingDamaged, NothingLanded
 from include.ingestion.landing import Landing
-from include.ingestion.replay import NothingLanded, newest_batch, overlapping_batches, replay
+from include.ingestion.replay import newest_batch, overlapping_batches, replay
 from include.warehouse.connection import connect_warehouse
 from tests.integration.ingestion_shop import (
     ALL_TABLES,

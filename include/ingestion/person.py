@@ -1,0 +1,145 @@
+"""A customer as raw rows show them: which rows are theirs, and what in them is personal."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+from urllib.parse import quote
+
+from include.ingestion.personal_data import PERSONAL_FIELDS
+
+ERASED = "(erased)"
+"""What stands in a text in place of an e-mail address or a name."""
+PERSONAL = frozenset(PERSONAL_FIELDS) | {
+    "firstName", "lastName", "traits", "city", "state", "display_name", "nickname", "full_name", "birthday",
+    "date_of_birth", "gender", "tax_number", "vat_number", "shipping_phone", "company_name",
+}  # fmt: skip
+"""Fields of a customer's own rows whose values go, with all that lies below them."""
+_ABOUT_SOMETHING_ELSE = frozenset({
+    "name", "parent_name", "sku", "status", "currency", "country", "event", "type", "kind", "category", "brand",
+    "variant", "method_title", "method_id", "payment_method", "payment_method_title", "key", "display_key", "slug",
+    "source", "order_number", "number", "currency_symbol",
+})  # fmt: skip
+"""Fields in which a word that is also somebody's name is none."""
+
+
+@dataclass(frozen=True, slots=False, kw_only=True)
+class Person:
+    """What is known of one customer.
+
+    :param emails: of the account, now and earlier.
+    :param names: first and last names, now and earlier.
+    :param order_ids: their orders, those among them that were placed as a guest with the account's e-mail address.
+    :param anonymous_ids: of the browsers in which they have logged in.
+    """
+
+    customer_id: int
+    emails: frozenset[str] = frozenset()
+    names: frozenset[str] = frozenset()
+    order_ids: frozenset[int] = frozenset()
+    anonymous_ids: frozenset[str] = frozenset()
+
+    def with_more(
+        self,
+        *,
+        emails: Iterable[str | None] = (),
+        names: Iterable[str | None] = (),
+        order_ids: Iterable[int | None] = (),
+        anonymous_ids: Iterable[str | None] = (),
+    ) -> Person:
+        """The same customer, of whom more is known; what is empty is left out."""
+        return Person(
+            customer_id=self.customer_id,
+            emails=self.emails | {each.strip().lower() for each in emails if each and "@" in each},
+            names=self.names | {each.strip().lower() for each in names if each and len(each.strip()) > 1},
+            order_ids=self.order_ids | {each for each in order_ids if each},
+            anonymous_ids=self.anonymous_ids | {each for each in anonymous_ids if each},
+        )
+
+    @cached_property
+    def email_pattern(self) -> str | None:
+        """A regular expression for their e-mail addresses, as such and in an address of a page; None without any."""
+        written = {form for email in self.emails for form in (email, quote(email), quote(email, safe="@"))}
+        return "|".join(re.escape(form) for form in sorted(written, key=lambda form: (-len(form), form))) or None
+
+    @cached_property
+    def name_pattern(self) -> str | None:
+        """A regular expression for their names without word boundaries; None without any."""
+        return "|".join(re.escape(name) for name in sorted(self.names, key=lambda name: (-len(name), name))) or None
+
+    @cached_property
+    def _emails(self) -> re.Pattern[str] | None:
+        return re.compile(self.email_pattern, re.IGNORECASE) if self.email_pattern else None
+
+    @cached_property
+    def _names(self) -> re.Pattern[str] | None:
+        return re.compile(rf"(?<!\w)(?:{self.name_pattern})(?!\w)", re.IGNORECASE) if self.name_pattern else None
+
+    def is_named_in(self, text: str) -> bool:
+        """Whether one of their e-mail addresses stands in the text."""
+        return self._emails is not None and self._emails.search(text) is not None
+
+    def without_emails(self, text: str) -> str:
+        """The text without their e-mail addresses."""
+        return text if self._emails is None else self._emails.sub(ERASED, text)
+
+    def without_names(self, text: str) -> str:
+        """The text without their e-mail addresses and names."""
+        text = self.without_emails(text)
+        return text if self._names is None else self._names.sub(ERASED, text)
+
+    def without_traces(self, field: str | None, text: str) -> str:
+        """The text of a field of one of their own rows."""
+        return self.without_emails(text) if field in _ABOUT_SOMETHING_ELSE else self.without_names(text)
+
+    def owns(self, entity: str, row: Mapping[str, Any]) -> bool:
+        """Whether a raw row, as an API or a file gives it, is theirs."""
+        if entity == "customers":
+            said = row.get("id", row.get("customer_id"))
+            return self._is(said) or (not _is_id(said) and self._has_email(row.get("email")))
+        if entity == "orders":
+            said = row.get("customer_id")
+            billing = row.get("billing")
+            email = billing.get("email") if isinstance(billing, Mapping) else None
+            return self._is(said) or (not _is_id(said) and self._has_email(email))
+        if entity == "refunds":
+            said = row.get("customer_id", _meta(row, "_customer_user"))
+            return self._is(said) or _number(row.get("parent_id", row.get("order_id"))) in self.order_ids
+        if entity == "events":
+            said = row.get("userId", row.get("customer_id"))
+            browser = row.get("anonymousId", row.get("anonymous_id"))
+            is_in_their_browser = isinstance(browser, str) and browser in self.anonymous_ids
+            return self._is(said) or (not _is_id(said) and is_in_their_browser)
+        return False
+
+    def seems_to_own(self, entity: str, text: str) -> bool:
+        """Whether a row that cannot be read is theirs, by what can be seen of it."""
+        key = {"customers": "id|customer_id", "events": "userId|customer_id"}.get(entity, "customer_id")
+        return self.is_named_in(text) or re.search(rf'"(?:{key})"\s*:\s*"?{self.customer_id}(?!\d)', text) is not None
+
+    def _is(self, value: Any) -> bool:
+        return _number(value) == self.customer_id
+
+    def _has_email(self, value: Any) -> bool:
+        return isinstance(value, str) and value.strip().lower() in self.emails
+
+
+def _number(value: Any) -> int | None:
+    text = str(value).strip() if isinstance(value, int | str) and not isinstance(value, bool) else ""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
+
+
+def _is_id(value: Any) -> bool:
+    """Whether it names a customer; WooCommerce writes 0 for a guest."""
+    return bool(_number(value))
+
+
+def _meta(row: Mapping[str, Any], key: str) -> Any:
+    entries = row.get("meta_data")
+    for entry in entries if isinstance(entries, list) else ():
+        if isinstance(entry, Mapping) and entry.get("key") == key:
+            return entry.get("value")
+    return None
