@@ -27,6 +27,7 @@ def up(*, places: Places, shop: Shop, progress: Progress) -> None:
     progress.plain(f"user       {ADMIN}")
     progress.plain(f"password   {stack.keys.admin_password}")
     progress.plain(f"warehouse  {shop.database}    (make dsn prints its connection string)")
+    progress.plain(f"metrics    {stack.metrics_url}")
     progress.plain(f"sandbox    a shop from {start} to {end}")
     progress.plain()
     progress.plain("All DAGs are paused and ready to trigger, for example with")

@@ -37,6 +37,7 @@ from include.local.progress import Progress
 from include.local.shop import Shop, remember_shop
 
 START_SECONDS = 180.0
+WAREHOUSE_CONNECTION = "AIRFLOW_CONN_WAREHOUSE"
 POOLS = CHECKOUT / "deploy" / "pools.json"
 
 
@@ -46,6 +47,7 @@ class Stack:
 
     :param health: the sandbox's own words: kind of shop, `start`, `end`, counts.
     :param warehouse_dsn: connection string of this shop's warehouse.
+    :param metrics_url: where `/metrics` is; None where nobody stays to watch.
     """
 
     server: PostgresServer
@@ -55,12 +57,13 @@ class Stack:
     api: AirflowApi
     keys: Keys
     parts: tuple[Part, ...]
+    metrics_url: str | None = None
 
 
 def start_stack(*, places: Places, shop: Shop, progress: Progress, is_open: bool) -> Stack:
     """Start everything; what independent parts need to begin with is done side by side.
 
-    :param is_open: for `make up`: with the triggerer, and with schedules and asset triggers at work.
+    :param is_open: for `make up`: with the triggerer and `/metrics`, and with schedules and asset triggers at work.
     :raises LocalStackError: a part does not come up; what had been started is stopped again, but for Postgres.
     """
     try:
@@ -96,6 +99,9 @@ def _start(*, places: Places, shop: Shop, progress: Progress, is_open: bool) -> 
     progress.say(f"the sandbox serves a shop ({health['shop']}) from {health['start'][:10]} to {health['end'][:10]}")
     applied = ensure_warehouse(server, shop.database)
     (places.storage / shop.database).mkdir(parents=True, exist_ok=True)
+    metrics, metrics_url = (
+        start_metrics(places=places, warehouse=environment[WAREHOUSE_CONNECTION]) if is_open else (None, None)
+    )
     progress.say(f"warehouse `{shop.database}` is ready ({len(applied)} migrations applied)")
     wait_for_airflow(parts, api=api, places=places, since=began, progress=progress)
     for name, pool in json.loads(POOLS.read_text()).items():
@@ -103,7 +109,7 @@ def _start(*, places: Places, shop: Shop, progress: Progress, is_open: bool) -> 
     remember_shop(places.shop, shop)
     return Stack(
         server=server, shop=shop, health=health, warehouse_dsn=server.dsn(shop.database), api=api, keys=keys,
-        parts=(sandbox, *parts),
+        parts=(sandbox, *parts, *([metrics] if metrics else [])), metrics_url=metrics_url,
     )  # fmt: skip
 
 
@@ -134,6 +140,17 @@ def start_sandbox(*, places: Places, shop: Shop, keys: Keys) -> tuple[Part, str,
         logs=places.logs, cwd=CHECKOUT,
     )  # fmt: skip
     return part, instance, port
+
+
+def start_metrics(*, places: Places, warehouse: str) -> tuple[Part, str]:
+    """Start `/metrics` of a warehouse, given as its connection variable holds it; returns the part and its URL."""
+    port = free_port()
+    part = start_part(
+        name="metrics", command=[sys.executable, "-m", "include.ingestion.metrics", "--port", str(port)],
+        environment={**clean_environment(), WAREHOUSE_CONNECTION: warehouse}, folder=places.parts, logs=places.logs,
+        cwd=CHECKOUT,
+    )  # fmt: skip
+    return part, f"http://{LOOPBACK}:{port}/metrics"
 
 
 def wait_for_sandbox(

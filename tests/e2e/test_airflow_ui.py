@@ -26,6 +26,7 @@ class Opened:
     url: str
     user: str
     password: str
+    metrics: str
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def opened(local: Callable) -> Iterator[Opened]:
     ended = local("up", "--customers", "300")
     assert ended.returncode == 0, ended.stderr
     told = dict(line.split(maxsplit=1) for line in ended.stdout.splitlines() if len(line.split()) == 2)
-    yield Opened(url=told["Airflow"], user=told["user"], password=told["password"])
+    yield Opened(url=told["Airflow"], user=told["user"], password=told["password"], metrics=told["metrics"])
     assert local("down").returncode == 0
 
 
@@ -71,3 +72,7 @@ def test_a_wrong_password_lets_nobody_in(page: Page, opened: Opened) -> None:
 
 def test_the_ui_listens_on_this_machine_alone(opened: Opened) -> None:
     assert opened.url.startswith("http://127.0.0.1:")
+
+
+def test_the_printed_address_has_the_metrics_of_this_warehouse(opened: Opened) -> None:
+    assert "regulars_up 1.0" in requests.get(opened.metrics, timeout=30).text
