@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
+from include.entities.entity import Entity
 from include.ingestion.landing import Landing
 from include.ingestion.memory import MemoryQuarantine, MemoryReceipts
 from include.ingestion.quarantine_in_postgres import PostgresQuarantine
@@ -28,8 +29,21 @@ class StoresInMemory:
         self.quarantine = MemoryQuarantine(self.store)
         self.receipts = MemoryReceipts(self.store)
 
+    def kept_rows(self, entity: Entity) -> dict[tuple[Any, ...], Mapping[str, Any]]:
+        """By key what is known of each record; not when it was written."""
+        names = (*entity.columns, "source_updated_at", "content_digest")
+        rows = self.store.tables[entity.name].items()
+        return {key: {name: row[name] for name in names} for key, row in rows}
+
     def kept_receipts(self) -> list[Mapping[str, Any]]:
-        return [{name: getattr(each, name) for name in each.__slots__} for each in self.store.receipts]
+        return [
+            {
+                **{name: getattr(each, name) for name in each.__slots__},
+                "window_start": each.window.start,
+                "window_end": each.window.end,
+            }
+            for each in self.store.receipts
+        ]
 
     def kept_rejections(self) -> list[Mapping[str, Any]]:
         return [
@@ -60,6 +74,14 @@ class StoresInPostgres:
         self.repository = PostgresRepository(conn)
         self.quarantine = PostgresQuarantine(conn)
         self.receipts = PostgresReceipts(conn)
+
+    def kept_rows(self, entity: Entity) -> dict[tuple[Any, ...], Mapping[str, Any]]:
+        """By key what is known of each record; not when it was written."""
+        names = (*entity.columns, "source_updated_at", "content_digest")
+        rows = [dict(row) for row in self._rows(f"SELECT {', '.join(names)} FROM {entity.table}")]
+        for row in rows:
+            row["content_digest"] = row["content_digest"].bytes
+        return {tuple(row[column] for column in entity.key): row for row in rows}
 
     def kept_receipts(self) -> list[Mapping[str, Any]]:
         return self._rows("SELECT * FROM ops.receipts ORDER BY receipt_id")
