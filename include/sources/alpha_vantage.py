@@ -78,7 +78,7 @@ class AlphaVantage(HttpSource):
         key = {"apikey": self._settings.password or ""}
         check = partial(self._check, symbol=symbol, size=size)
         answer = await http.get(PATH, params=params, secret_params=key, check=check)
-        series = self._series.decode(answer.body)
+        series: _Series = answer.content
         if series.error is not None and "apikey" in series.error:
             raise CredentialsRejected(
                 f"GET {PATH} answered that our API key is missing or not valid (window {window}). Nothing was loaded. "

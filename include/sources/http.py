@@ -38,6 +38,7 @@ class Answer:
 
     :param request: path and query of what was asked, without credentials.
     :param received_at: when it had arrived, UTC.
+    :param content: what `check` made of the body.
     """
 
     request: str
@@ -45,6 +46,7 @@ class Answer:
     body: bytes
     headers: Mapping[str, str]
     received_at: datetime
+    content: Any = None
 
     def page(self, context: Mapping[str, Any] | None = None) -> Page:
         """The answer as a page of a source."""
@@ -113,7 +115,7 @@ class HttpClient:
         """GET one resource, trying again while that can help.
 
         :param secret_params: sent like `params`, and told nobody.
-        :param check: raises `ValueError` for a body that is not whole; that counts as a failed try.
+        :param check: reads the body, or raises `ValueError` if it is not whole; that counts as a failed try.
         :raises SourceUnreachable: time-outs, broken connections, 429 or 5xx to the end of patience, or the task's
             time is over.
         :raises CircuitOpen: the host is being left alone.
@@ -163,7 +165,8 @@ class HttpClient:
             started = time.monotonic()
             try:
                 reply = await self._transport.ask(question.url, headers=question.headers)
-                _judge(reply, question)
+                _judge(reply)
+                content = _read(reply, question.check)
             except TryFailed as failure:
                 self._requests.record(self._key(failure.status), seconds=time.monotonic() - started)
                 await self._tell_breaker(permit, failure)
@@ -173,7 +176,7 @@ class HttpClient:
                 raise
             self._requests.record(self._key("200"), seconds=time.monotonic() - started)
             await self._breaker.answered(permit)
-        return Answer(question.request, reply.status, reply.body, reply.headers, datetime.now(UTC))
+        return Answer(question.request, reply.status, reply.body, reply.headers, datetime.now(UTC), content)
 
     async def _tell_breaker(self, permit: Permit, failure: TryFailed) -> None:
         if failure.health == "sick":
@@ -229,7 +232,7 @@ def _host(settings: SourceSettings) -> str:
     return host
 
 
-def _judge(reply: Reply, question: _Question) -> None:
+def _judge(reply: Reply) -> None:
     """:raises TryFailed: the answer is not the one that was asked for."""
     status = str(reply.status)
     if reply.status == 429 or reply.status >= 500:
@@ -255,10 +258,12 @@ def _judge(reply: Reply, question: _Question) -> None:
             mend="Check that the connection `{connection}` names the right address.",
             is_final=True,
         )
-    if question.check is None:
-        return
+
+
+def _read(reply: Reply, check: Callable[[bytes], Any] | None) -> Any:
+    """:raises TryFailed: the body is not whole."""
     try:
-        question.check(reply.body)
+        return None if check is None else check(reply.body)
     except (ValueError, RecursionError) as error:
         raise TryFailed(
             f"answered a body that cannot be read ({error})",

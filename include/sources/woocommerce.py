@@ -18,7 +18,7 @@ from include.sources.http import Answer, HttpClient
 from include.sources.http_source import HttpSource
 from include.sources.parsing import decode
 from include.sources.source import Page
-from include.sources.woocommerce_list import PER_PAGE, ListReader, check_page
+from include.sources.woocommerce_list import PER_PAGE, ListReader, read_page
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ class WooCommerceSource(HttpSource):
             f"{API}/{self.resource}",
             params={**params, "offset": str(offset)},
             headers=self._authorization(),
-            check=partial(check_page, after=params.get("modified_after"), before=params.get("modified_before")),
+            check=partial(read_page, after=params.get("modified_after"), before=params.get("modified_before")),
         )
 
     async def _currency(self, http: HttpClient) -> str:

@@ -47,21 +47,30 @@ class _Row(msgspec.Struct):
 _ROW = msgspec.json.Decoder(_Row)
 _PAGE = msgspec.json.Decoder(list[_Row])
 
+Rows = list[tuple[int, str | None]]
+"""Id and time of modification (UTC, as WooCommerce writes it) of each row of a page."""
 
-def check_page(body: bytes, *, after: str | None = None, before: str | None = None) -> None:
-    """Refuse what cannot be the answer to our question, but to another one: a cache gives it.
+
+def read_page(body: bytes, *, after: str | None = None, before: str | None = None) -> Rows:
+    """The rows of a page. One without a readable id is known by its bytes and its number among equal ones.
+
+    What cannot be the answer to our question, but to another one, is refused: a cache gives it. So is a row that
+    changed while the shop put the page together; in either case the page is worth asking for again.
 
     :param after: `after` and `before` are the bounds of modification that were asked for, both exclusive.
     :raises ValueError: the body is no list of at most as many rows as were asked for, all modified within the bounds.
     """
-    count = len(decode(body, _ROWS))
-    if count > PER_PAGE:
-        raise ValueError(f"it holds {count} rows, where at most {PER_PAGE} were asked for")
-    if after is None or before is None:
-        return
-    for _, modified in _rows(body):
-        if modified is not None and len(modified) == len(after) and not after < modified < before:
-            raise ValueError(f"it holds a row modified at {modified}, outside of what was asked for")
+    try:
+        rows = [(_64_bits(row.id), row.date_modified_gmt) for row in decode(body, _PAGE)]
+    except ValueError:
+        rows = _rows_one_by_one(body)
+    if len(rows) > PER_PAGE:
+        raise ValueError(f"it holds {len(rows)} rows, where at most {PER_PAGE} were asked for")
+    if after is not None and before is not None:
+        for _, modified in rows:
+            if modified is not None and len(modified) == len(after) and not after < modified < before:
+                raise ValueError(f"it holds a row modified at {modified}, outside of what was asked for")
+    return rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +94,7 @@ class _Stretch:
 class ListReader:
     """Reads one list once, from its beginning to its end.
 
-    :param ask: from a position to the page that begins there.
+    :param ask: from a position to the page that begins there, its content read by `read_page`.
     :param is_sorted_by_modification: a row that is edited changes its place; else the list is sorted by id.
     :param ahead: pages under way or waiting.
     :param name: of the list, for the log.
@@ -141,7 +150,7 @@ class ListReader:
 
     async def _read(self, offset: int) -> tuple[Answer, _Stretch]:
         answer = await self._ask(offset)
-        rows = _rows(answer.body)
+        rows: Rows = answer.content
         places = frozenset(rows if self._is_sorted_by_modification else ((key, None) for key, _ in rows))
         return answer, _Stretch(offset, array("q", (key for key, _ in rows)), places, _total(answer))
 
@@ -154,16 +163,8 @@ class ListReader:
         return int(np.unique(np.frombuffer(self._ids, dtype=np.int64)).size) if self._ids else 0
 
 
-def _rows(body: bytes) -> list[tuple[int, str | None]]:
-    """Id and modification of each row; one without a readable id is known by its bytes and its number among equals."""
-    try:
-        return [(_64_bits(row.id), row.date_modified_gmt) for row in decode(body, _PAGE)]
-    except ValueError:
-        return _rows_one_by_one(body)
-
-
-def _rows_one_by_one(body: bytes) -> list[tuple[int, str | None]]:
-    rows: list[tuple[int, str | None]] = []
+def _rows_one_by_one(body: bytes) -> Rows:
+    rows: Rows = []
     unreadable: Counter[bytes] = Counter()
     for raw in map(bytes, decode(body, _ROWS)):
         try:

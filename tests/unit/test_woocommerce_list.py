@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from include.sources.http import Answer
-from include.sources.woocommerce_list import PER_PAGE, SETBACKS, ListReader, check_page
+from include.sources.woocommerce_list import PER_PAGE, SETBACKS, ListReader, read_page
 
 EPOCH = datetime(2024, 1, 1, tzinfo=UTC)
 Row = dict[str, int | str]
@@ -21,6 +21,11 @@ Row = dict[str, int | str]
 
 def row(key: int, second: int) -> Row:
     return {"id": key, "date_modified_gmt": f"{EPOCH + timedelta(seconds=second):%Y-%m-%dT%H:%M:%S}"}
+
+
+def answer_of(rows: list[Row], total: int) -> Answer:
+    body = msgspec.json.encode(rows)
+    return Answer("/orders", 200, body, {"X-WP-Total": str(total)}, EPOCH, read_page(body))
 
 
 class ChangingList:
@@ -46,7 +51,7 @@ class ChangingList:
         chosen = self.rows[offset : offset + PER_PAGE]
         total = len(self.rows) if chosen or not offset else 0
         self.under_way -= 1
-        return Answer("/orders", 200, msgspec.json.encode(chosen), {"X-WP-Total": str(total)}, EPOCH)
+        return answer_of(chosen, total)
 
 
 def read(changing: ChangingList, *, is_sorted_by_modification: bool = True, ahead: int = 6):
@@ -148,7 +153,7 @@ def test_rows_that_our_key_may_not_see_end_the_reading_and_make_the_list_unwhole
         async def ask(self, offset: int) -> Answer:
             answer = await super().ask(offset)
             seen = [each for each in msgspec.json.decode(answer.body) if each["id"] % 100 < 90]
-            return Answer("/orders", 200, msgspec.json.encode(seen), answer.headers, EPOCH)
+            return answer_of(seen, int(answer.headers["X-WP-Total"]))
 
     guarded = Guarded([row(key, key) for key in range(1000)])
     _, reader = read(guarded)
@@ -170,7 +175,7 @@ def test_rows_without_a_readable_id_count_by_their_bytes_and_their_number_among_
         async def ask(self, offset: int) -> Answer:
             answer = await super().ask(offset)
             rows = [{**each, "id": None} for each in msgspec.json.decode(answer.body)]
-            return Answer("/orders", 200, msgspec.json.encode(rows), answer.headers, EPOCH)
+            return answer_of(rows, int(answer.headers["X-WP-Total"]))
 
     for key in (7, 2**63, -(2**70)):
         same = ChangingList([row(key, 1), row(key, 1), row(8, 1)])
@@ -182,7 +187,16 @@ def test_rows_without_a_readable_id_count_by_their_bytes_and_their_number_among_
 @pytest.mark.parametrize("body", [b"", b"{}", b"[", b'[{"id": 1}', msgspec.json.encode([{}] * (PER_PAGE + 1))])
 def test_what_is_no_page_of_rows_or_too_long_a_one_is_refused(body):
     with pytest.raises(ValueError, match=r".+"):
-        check_page(body)
+        read_page(body)
+
+
+def test_an_old_answer_of_another_window_is_refused_to_the_second():
+    after, before = "2024-01-01T00:00:09", "2024-01-01T00:00:20"
+    inside = [row(1, 10), row(2, 19), {"id": 3}]
+    assert len(read_page(msgspec.json.encode(inside), after=after, before=before)) == 3
+    for second in (9, 20):
+        with pytest.raises(ValueError, match="outside of what was asked for"):
+            read_page(msgspec.json.encode([*inside, row(4, second)]), after=after, before=before)
 
 
 def peak_bytes(count: int) -> int:
@@ -190,7 +204,7 @@ def peak_bytes(count: int) -> int:
         async def ask(self, offset: int) -> Answer:
             self.rows = []
             chosen = [row(key, key) for key in range(offset, min(offset + PER_PAGE, count))]
-            return Answer("/orders", 200, msgspec.json.encode(chosen), {"X-WP-Total": str(count)}, EPOCH)
+            return answer_of(chosen, count)
 
     reader = ListReader(Endless([]).ask, is_sorted_by_modification=True, ahead=16, name="resource=orders")
 
