@@ -39,25 +39,6 @@ def make_server(tmp_path: Path) -> Iterator[MakeServer]:
         server.stop()
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
-    """Mounts a memory disk with the given mount options."""
-    mounted: list[Path] = []
-
-    def mount(options: str) -> Path:
-        folder = tmp_path / f"disk{len(mounted)}"
-        folder.mkdir()
-        done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], capture_output=True)
-        if done.returncode != 0:
-            pytest.skip(f"mounting is not allowed here: {done.stderr.decode().strip()}")
-        mounted.append(folder)
-        return folder
-
-    yield mount
-    for folder in mounted:
-        subprocess.run(["umount", str(folder)], check=True)
-
-
 def ask(server: PostgresServer, query: str) -> object:
     with psycopg.connect(server.dsn("postgres"), connect_timeout=10) as conn:
         row = conn.execute(query).fetchone()
