@@ -102,13 +102,18 @@ class AlphaVantage(HttpSource):
         context = {"symbol": symbol, "currency": self._settings.extra.get("currency", "USD")}
         return answer.page(context), series.days
 
-    def _check(self, body: bytes, *, symbol: str, size: str) -> None:
-        """:raises ValueError: the body answers another question: a cache gives it."""
-        about = self._series.decode(body).about
+    def _check(self, body: bytes, *, symbol: str, size: str) -> _Series:
+        """The answer read.
+
+        :raises ValueError: the body answers another question: a cache gives it.
+        """
+        series: _Series = self._series.decode(body)
+        about = series.about
         if about.symbol is not None and about.symbol.upper() != symbol.upper():
             raise ValueError(f"it is of {about.symbol[:20]!r} and not of {symbol!r}")
         if about.size is not None and not about.size.lower().startswith(size):
             raise ValueError(f"it is of the size {about.size[:20]!r} and not of {size!r}")
+        return series
 
     def split(self, body: bytes, window: Window) -> list[bytes]:
         """One JSON object per trading day of the window and the look-back before it.
