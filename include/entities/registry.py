@@ -12,5 +12,14 @@ from include.entities.stock_prices_daily import STOCK_PRICES_DAILY
 from include.entities.weather_daily import WEATHER_DAILY
 
 ENTITIES: dict[str, Entity] = {
-    entity.name: entity for entity in (CUSTOMERS, PRODUCTS, ORDERS, REFUNDS, EVENTS, WEATHER_DAILY, STOCK_PRICES_DAILY)
+    entity.name: entity
+    for entity in (
+        CUSTOMERS,
+        PRODUCTS,
+        ORDERS,
+        REFUNDS,
+        EVENTS,
+        WEATHER_DAILY,
+        STOCK_PRICES_DAILY,
+    )
 }

@@ -181,7 +181,7 @@ def csv_records(content: bytes, numbers: Sequence[int], *, encoding: str = "utf-
     found = list(records(stream, form))
     if len(found) != len(numbers):
         raise ValueError(f"the page holds {len(found)} rows where {len(numbers)} were written")
-    return form, [record._replace(line=number) for number, record in zip(numbers, found, strict=True)]
+    return form, [Record(number, each.raw, each.is_open) for number, each in zip(numbers, found, strict=True)]
 
 
 def csv_chunks(stream: BinaryIO, *, rows: int) -> Iterator[CsvRows]:
