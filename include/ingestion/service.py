@@ -181,7 +181,7 @@ class IngestionService:
         results = []
         for each in _with_lines(self._source.entity):
             with reading_rows(self._landing, batch, each) as rows:
-                results += check_expectations(each, rows.read_all())
+                results += check_expectations(each, rows)
         return results
 
     def load(self, window: Window, *, batch: str) -> list[Receipt]:

@@ -12,10 +12,13 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 
 from include.entities.entity import DIGEST, INSTANT, MONEY, Entity, Expectation
 from include.entities.registry import ENTITIES
 from include.entities.window import Window
+from include.ingestion import quality
 from include.ingestion.errors import NotValidated, QualityFailed
 from include.ingestion.landing import Landing
 from include.ingestion.quality import check_expectations
@@ -194,3 +197,72 @@ def test_the_oldest_and_the_furthest_times_and_the_greatest_amounts_can_be_looke
         rows[-1] |= {"placed_at": moment, "paid_at": moment + timedelta(0), "total_amount": amount}
     batch = pa.Table.from_pylist(rows, schema=ENTITIES["orders"].arrow_schema)
     assert all(result.is_success for result in check_expectations(ENTITIES["orders"], batch))
+
+
+def whole(entity: Entity, rows: pa.Table) -> list[tuple[bool, int, int]]:
+    """What Great Expectations says of all rows at once."""
+    import great_expectations
+    from great_expectations import expectations as kinds
+    from great_expectations.core.expectation_suite import ExpectationSuite
+
+    context = great_expectations.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False}  # type: ignore[assignment]  # the documented form
+    assets = context.data_sources.add_pandas("all").add_dataframe_asset("rows")
+    definition = assets.add_batch_definition_whole_dataframe("all")
+    batch = definition.get_batch(batch_parameters={"dataframe": rows.to_pandas()})
+    suite = ExpectationSuite(name="oracle")
+    for each in entity.expectations:
+        suite.add_expectation(getattr(kinds, each.kind)(**each.arguments))
+    told = {}
+    for result in batch.validate(suite).results:  # not in the order asked for
+        config = result.expectation_config
+        told[config.type.replace("_", ""), config.kwargs.get("column")] = result
+    found = [told[each.kind.lower(), each.arguments.get("column")] for each in entity.expectations]
+    return [(bool(each.success), rows.num_rows, each.result.get("unexpected_count", 0)) for each in found]
+
+
+MOSTLY = st.sampled_from([0.0, 0.25, 1 / 3, 0.5, 0.6, 0.75, 0.9, 1.0])
+OF_ROWS: list[tuple[str, dict[str, Any]]] = [
+    ("ExpectColumnValuesToNotBeNull", {"column": "number"}),
+    ("ExpectColumnValuesToNotBeNull", {"column": "word"}),
+    ("ExpectColumnValuesToBeBetween", {"column": "number", "min_value": 0, "max_value": 1}),
+    ("ExpectColumnValuesToBeInSet", {"column": "word", "value_set": ["a", "ab"]}),
+    ("ExpectColumnValuesToMatchRegex", {"column": "word", "regex": "^a"}),
+    ("ExpectColumnValueLengthsToEqual", {"column": "word", "value": 1}),
+    ("ExpectColumnValueLengthsToBeBetween", {"column": "word", "min_value": 1, "max_value": 2}),
+]
+OF_WHOLE: list[tuple[str, dict[str, Any]]] = [
+    ("ExpectColumnValuesToBeUnique", {"column": "number"}),
+    ("ExpectTableRowCountToBeBetween", {"min_value": 3}),
+    ("ExpectColumnMaxToBeBetween", {"column": "number", "max_value": 1}),
+]
+
+
+@settings(
+    max_examples=15,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+)
+@given(
+    rows=st.lists(
+        st.fixed_dictionaries(
+            {"number": st.none() | st.integers(-1, 2), "word": st.none() | st.sampled_from(["a", "b", "ab", "ccc"])}
+        ),
+        min_size=1,
+        max_size=12,
+    ),
+    mostly=st.lists(MOSTLY, min_size=len(OF_ROWS), max_size=len(OF_ROWS)),
+    slice_rows=st.integers(1, 5),
+)
+def test_slices_tell_what_all_rows_at_once_tell(monkeypatch, rows, mostly, slice_rows):
+    monkeypatch.setattr(quality, "SLICE_ROWS", slice_rows)
+    of_rows = [Expectation(kind, {**own, "mostly": share}) for (kind, own), share in zip(OF_ROWS, mostly, strict=True)]
+    of_whole = [Expectation(kind, own) for kind, own in OF_WHOLE]
+    assert {each.kind for each in of_rows} == quality.ROW_BY_ROW
+    entity = replace(ENTITIES["customers"], expectations=(*of_whole, *of_rows))
+    schema = pa.schema([("number", pa.int64()), ("unused", pa.int64()), ("word", pa.string())])
+    table = pa.Table.from_pylist(rows, schema=schema)
+    results = check_expectations(entity, table.to_reader(max_chunksize=2))
+    assert [(each.is_success, each.row_count, each.failed_count) for each in results] == whole(entity, table)
+    assert [each.expectation for each in results] == list(entity.expectations)
