@@ -1,8 +1,9 @@
 """Erasure: a customer's personal data out of landing and out of the warehouse.
 
 Their rows stay, with ids, amounts and times, so that sums hold and every batch can be replayed; personal fields turn
-null. Killed anywhere and run again it ends the same: what tells which rows are theirs goes last, the customers' rows
-after the orders', the orders' after the refunds', and `shop.customers` at the very end.
+null. Killed anywhere and run again it ends the same, because what tells which rows are theirs goes last: first the
+tables of the warehouse, then landing, its customers after its orders and those after its refunds, and the account in
+`shop.customers` at the very end.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 from psycopg import Connection
 
 from include.ingestion.erased_rows import readable_row, rows_in, without_person
-from include.ingestion.erasure_in_warehouse import erase_in_warehouse, follow_rows, known_in_warehouse
+from include.ingestion.erasure_in_warehouse import erase_account, erase_rows, follow_rows, known_in_warehouse
 from include.ingestion.errors import LandingDamaged
 from include.ingestion.landing import Landing
 from include.ingestion.person import Person
@@ -55,15 +56,16 @@ def erase_customer(conn: Connection, landing: Landing, *, customer_id: int, now:
     """Take a customer's personal data out of landing and the warehouse.
 
     :param now: written into the manifests as `erased_at`, UTC.
-    :raises LandingDamaged: some batches could not be read; the others are done, the warehouse is not.
+    :raises LandingDamaged: some batches could not be read; the others are done, the account is not.
     :raises LandingNotWritable: a batch could not be changed; run it again.
     :raises LandingUnreachable: the store does not answer; run it again.
     """
     started = time.monotonic()
     batches = list(landing.batches())
     person = _known_in_landing(landing, batches, known_in_warehouse(conn, customer_id))
+    table_rows = erase_rows(conn, person)
     conn.commit()
-    changed = pages = rows = table_rows = 0
+    changed = pages = rows = 0
     damaged = []
     for batch in sorted(batches, key=_order):
         try:
@@ -76,10 +78,10 @@ def erase_customer(conn: Connection, landing: Landing, *, customer_id: int, now:
     if damaged:
         raise LandingDamaged(
             f"{len(damaged)} batches may still hold personal data of customer {customer_id}, because they are damaged: "
-            f"{' '.join(damaged)} The other {len(batches) - len(damaged)} are done, the warehouse is not. Remove "
-            "those batches from landing, then run this again."
+            f"{' '.join(damaged)} The other {len(batches) - len(damaged)} are done, the account in shop.customers is "
+            "not. Remove those batches from landing, then run this again."
         )
-    table_rows += erase_in_warehouse(conn, person)
+    table_rows += erase_account(conn, person)
     conn.commit()
     return Erased(
         customer_id=customer_id,
@@ -111,7 +113,7 @@ def _erase_in_batch(
     if not plan.checksums:
         return 0, 0, 0
     with conn.transaction():
-        followed = follow_rows(conn, pairs)
+        followed = follow_rows(conn, pairs, person=person)
     rewrite(landing, plan, change, now=now)
     return len(plan.checksums), len(pairs), followed
 

@@ -9,7 +9,7 @@ from psycopg import Connection, sql
 
 from include.ingestion.erased_rows import erased_row, readable_row
 from include.ingestion.person import ERASED, Person
-from include.ingestion.quarantine import payload_digest, row_digest
+from include.ingestion.quarantine import payload_digest, readable, row_digest
 
 NO_DIGEST = "00000000-0000-0000-0000-000000000000"
 """Below every digest, so that the same version read again without personal data takes the row's place."""
@@ -26,90 +26,100 @@ def known_in_warehouse(conn: Connection, customer_id: int) -> Person:
     return person.with_more(order_ids=[key for (key,) in orders], anonymous_ids=[key for (key,) in browsers])
 
 
-def follow_rows(conn: Connection, pairs: Iterable[tuple[bytes, bytes, Mapping[str, Any]]]) -> int:
-    """Let quarantine know its rows by what landing holds of them now.
+def follow_rows(conn: Connection, pairs: Iterable[tuple[bytes, bytes, Mapping[str, Any]]], *, person: Person) -> int:
+    """Let quarantine hold of its rows what landing holds of them now, and know them by it.
 
     :param pairs: raw rows before and after, and what their page says beside them.
     :returns: rows of quarantine that changed.
     """
-    new_payloads = {payload_digest(before): payload_digest(after) for before, after, _ in pairs}
-    new_rows = {row_digest(before, context): row_digest(after, context) for before, after, context in pairs}
+    by_digest = {row_digest(before, context): (before, after, context) for before, after, context in pairs}
     found = conn.execute(
-        "SELECT entity, payload_digest, row_digest, occurrence FROM quarantine.rejected_rows"
+        "SELECT entity, payload_digest, row_digest, occurrence, payload, reason FROM quarantine.rejected_rows"
         " WHERE row_digest = ANY(%s::uuid[]) ORDER BY 1, 2, 3, 4",
-        (list(new_rows),),
+        (list(by_digest),),
     ).fetchall()
-    for entity, payload, row, occurrence in found:
-        new_payload, new_row = (
-            new.get(old.replace("-", ""), old) for new, old in ((new_payloads, payload), (new_rows, row))
-        )
+    for *key, payload, reason in found:
+        entity, digest, row, _ = key
+        before, after, context = by_digest[row.hex]
+        is_whole = digest.hex == payload_digest(before)
+        is_theirs = _owns(person, entity, before.decode("utf-8", errors="replace"))
         conn.execute(
             """
             UPDATE quarantine.rejected_rows AS moved
-            SET payload_digest = %(new_payload)s, row_digest = %(new_row)s, occurrence = (
-                SELECT coalesce(max(taken.occurrence), 0) + 1
-                FROM quarantine.rejected_rows AS taken
-                WHERE (taken.entity, taken.payload_digest, taken.row_digest)
-                    = (moved.entity, %(new_payload)s::uuid, %(new_row)s::uuid)
-            )
-            WHERE moved.entity = %(entity)s AND moved.payload_digest = %(payload)s AND moved.row_digest = %(row)s
-                AND moved.occurrence = %(occurrence)s
+            SET payload = %(payload)s, reason = %(reason)s, payload_digest = %(new_digest)s, row_digest = %(new_row)s,
+                occurrence = (
+                    SELECT coalesce(max(taken.occurrence), 0) + 1
+                    FROM quarantine.rejected_rows AS taken
+                    WHERE (taken.entity, taken.payload_digest, taken.row_digest)
+                        = (moved.entity, %(new_digest)s::uuid, %(new_row)s::uuid)
+                )
+            WHERE (moved.entity, moved.payload_digest, moved.row_digest, moved.occurrence)
+                = (%(entity)s, %(digest)s, %(row)s, %(occurrence)s)
             """,
             {
-                "entity": entity, "payload": payload, "row": row, "occurrence": occurrence,
-                "new_payload": new_payloads.get(payload.hex, payload), "new_row": new_rows[row.hex],
+                **dict(zip(("entity", "digest", "row", "occurrence"), key, strict=True)),
+                "payload": readable(after) if is_whole else _erased(payload, entity, person, is_theirs=is_theirs),
+                "reason": person.without_names(reason) if is_theirs else person.without_emails(reason),
+                "new_digest": payload_digest(after) if is_whole else digest,
+                "new_row": row_digest(after, context),
             },
-        )  # fmt: skip
+        )
     return len(found)
 
 
-def erase_in_warehouse(conn: Connection, person: Person) -> int:
-    """Take a customer's e-mail address and names out of every table, in one transaction.
+def erase_rows(conn: Connection, person: Person) -> int:
+    """Take a customer's e-mail address and names out of every table but their account, in one transaction.
 
     :returns: rows that changed.
     """
     with conn.transaction():
         return (
-            _erase_account(conn, person)
-            + _erase_rejected_rows(conn, person)
+            _erase_rejected_rows(conn, person)
             + _erase_reasons(conn, person)
             + _erase_properties(conn, person)
             + sum(_erase_emails(conn, *table, person=person) for table in _tables_with_text(conn))
         )
 
 
-def _erase_account(conn: Connection, person: Person) -> int:
-    return conn.execute(
-        """
-        UPDATE shop.customers
-        SET email = NULL, first_name = NULL, last_name = NULL, content_digest = %s
-        WHERE customer_id = %s AND (email IS NOT NULL OR first_name IS NOT NULL OR last_name IS NOT NULL)
-        """,
-        (NO_DIGEST, person.customer_id),
-    ).rowcount
+def erase_account(conn: Connection, person: Person) -> int:
+    """Take their e-mail address and names out of `shop.customers`, in one transaction.
+
+    :returns: rows that changed.
+    """
+    with conn.transaction():
+        return conn.execute(
+            """
+            UPDATE shop.customers
+            SET email = NULL, first_name = NULL, last_name = NULL, content_digest = %s
+            WHERE customer_id = %s AND (email IS NOT NULL OR first_name IS NOT NULL OR last_name IS NOT NULL)
+            """,
+            (NO_DIGEST, person.customer_id),
+        ).rowcount
 
 
 def _erase_rejected_rows(conn: Connection, person: Person) -> int:
     """Payloads and reasons of the rows that are theirs, of their lines, and of those that name their address."""
     ids = [person.customer_id, *person.order_ids]
-    hints = [rf"\m{each}\M" for each in ids] + ([person.email_pattern] if person.email_pattern else [])
+    words = [rf"\m{each}\M" for each in ids]
+    hint = "|".join(filter(None, [*words, person.email_pattern, person.name_pattern]))
     found = conn.execute(
         "SELECT entity, payload_digest, row_digest, occurrence, payload, reason FROM quarantine.rejected_rows"
         " WHERE payload ~* %(hint)s OR reason ~* %(hint)s"
         " OR row_digest IN (SELECT row_digest FROM quarantine.rejected_rows WHERE payload ~* %(hint)s)",
-        {"hint": "|".join(hints)},
+        {"hint": hint},
     ).fetchall()
     owned = {row for entity, _, row, _, payload, _ in found if _owns(person, entity, payload)}
     changed = 0
-    for entity, digest, row, occurrence, payload, reason in found:
-        is_theirs = row in owned
-        new_payload = erased_row(payload.encode(), entity, person, is_theirs=is_theirs).decode()
+    for *key, payload, reason in found:
+        entity, _, row, _ = key
+        is_theirs = row in owned or person.is_fully_named_in(payload)
+        new_payload = _erased(payload, entity, person, is_theirs=is_theirs)
         new_reason = person.without_names(reason) if is_theirs else person.without_emails(reason)
         if (new_payload, new_reason) != (payload, reason):
             conn.execute(
                 "UPDATE quarantine.rejected_rows SET payload = %s, reason = %s"
                 " WHERE entity = %s AND payload_digest = %s AND row_digest = %s AND occurrence = %s",
-                (new_payload, new_reason, entity, digest, row, occurrence),
+                (new_payload, new_reason, *key),
             )
             changed += 1
     return changed
@@ -118,6 +128,10 @@ def _erase_rejected_rows(conn: Connection, person: Person) -> int:
 def _owns(person: Person, entity: str, payload: str) -> bool:
     row = readable_row(payload.encode())
     return person.seems_to_own(entity, payload) if row is None else person.owns(entity, row)
+
+
+def _erased(payload: str, entity: str, person: Person, *, is_theirs: bool) -> str:
+    return erased_row(payload.encode(), entity, person, is_theirs=is_theirs).decode()
 
 
 def _erase_reasons(conn: Connection, person: Person) -> int:
@@ -151,7 +165,7 @@ def _erase_properties(conn: Connection, person: Person) -> int:
 
 
 def _tables_with_text(conn: Connection) -> list[tuple[str, str, list[tuple[str, bool]]]]:
-    """Schema and name of every table, and of its columns that hold text: the name, and whether it is JSON."""
+    """Schema and name of every table but the accounts', and its columns that hold text: their name, whether it is JSON."""
     tables: dict[tuple[str, str], list[tuple[str, bool]]] = {}
     for schema, table, column, kind in conn.execute(
         """
@@ -159,6 +173,7 @@ def _tables_with_text(conn: Connection) -> list[tuple[str, str, list[tuple[str, 
         FROM information_schema.columns JOIN information_schema.tables USING (table_catalog, table_schema, table_name)
         WHERE table_type = 'BASE TABLE' AND table_schema NOT IN ('pg_catalog', 'information_schema')
             AND data_type IN ('text', 'character varying', 'jsonb')
+            AND (table_schema, table_name) <> ('shop', 'customers')
         ORDER BY 1, 2, 3
         """
     ):

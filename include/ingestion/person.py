@@ -82,6 +82,10 @@ class Person:
         """Whether one of their e-mail addresses stands in the text."""
         return self._emails is not None and self._emails.search(text) is not None
 
+    def is_fully_named_in(self, text: str) -> bool:
+        """Whether two of their names stand in the text."""
+        return self._names is not None and len({name.lower() for name in self._names.findall(text)}) > 1
+
     def without_emails(self, text: str) -> str:
         """The text without their e-mail addresses."""
         return text if self._emails is None else self._emails.sub(ERASED, text)
