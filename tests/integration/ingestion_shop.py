@@ -24,13 +24,8 @@ from tests.integration.sandbox_process import SandboxProcess
 IMPATIENT = HttpLimits(attempts=6, request_seconds=20, patience_seconds=60, first_wait_seconds=0.001)
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 TABLES = {
-    "customers": ("shop.customers",),
-    "products": ("shop.products",),
-    "orders": ("shop.orders", "shop.order_lines"),
-    "refunds": ("shop.refunds", "shop.refund_lines"),
-    "events": ("shop.events",),
-    "weather_daily": ("signals.weather_daily",),
-    "stock_prices_daily": ("signals.stock_prices_daily",),
+    entity.name: tuple(each.table for each in (entity, entity.child) if each is not None)
+    for entity in ENTITIES.values()
 }
 PLACES = [
     {"name": "London", "latitude": 51.5, "longitude": -0.12},

@@ -113,7 +113,13 @@ _STOCKS = {
         "2024-03-01": {"1. open": "1.1", "2. high": "2.6", "3. low": "0.6", "4. close": "2.1", "5. volume": "0"},
     },
 }
-_ROWS = {"customers": _CUSTOMER, "products": _PRODUCT, "orders": _ORDER, "refunds": _REFUND, "events": _EVENT}
+_ROWS = {
+    "customers": _CUSTOMER,
+    "products": _PRODUCT,
+    "orders": _ORDER,
+    "refunds": _REFUND,
+    "events": _EVENT,
+}
 
 
 def row(entity: str, **changes: Any) -> dict[str, Any]:
