@@ -10,10 +10,10 @@ PYTHON := .venv/bin/python
 LOCAL := $(PYTHON) -m include.local
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down dsn doctor test soak lint bench lock venv
+.PHONY: help demo up down dsn doctor ingestion test soak lint bench new-source lock venv
 
 help: ## list the commands
-	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1	\2/' | expand -t 16
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1	\2/' | expand -t 20
 
 demo: venv ## run the whole platform once on a simulated shop [CUSTOMERS=n], or a real one: DATA=export.csv[.gz|.xz|.zst]
 	@$(LOCAL) demo $${DATA:+--data "$$DATA"} $${CUSTOMERS:+--customers "$$CUSTOMERS"}
@@ -30,6 +30,9 @@ dsn: venv ## print the warehouse's connection string (psql "$(make -s dsn)")
 doctor: venv ## say what is missing or wrong on this machine and how to mend it
 	@$(LOCAL) doctor
 
+ingestion: venv ## work on what was brought in: DO="replay --entity orders --start 2024-06-01 --end 2024-06-08", DO=--help
+	@$(PYTHON) -m include.local.ingestion $(DO)
+
 test: venv ## run all tests: unit, integration, dags, e2e
 	@$(PYTHON) -m pytest $(wildcard tests/unit tests/integration tests/dags tests/e2e)
 
@@ -45,6 +48,9 @@ lint: venv ## check style, types, SQL and the direction of imports
 
 bench: venv ## measure against peers and floors; writes .local/bench.json
 	@$(PYTHON) -m bench
+
+new-source: venv ## begin a source of your own: NAME=reviews [CONNECTION=shop_api]; docs/add-a-source.md
+	@$(PYTHON) -m include.local.new_source "$$NAME" $${CONNECTION:+--connection "$$CONNECTION"}
 
 lock: venv ## resolve requirements*.in anew into the two lock files
 	.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --no-annotate requirements.in -o requirements.txt

@@ -16,11 +16,12 @@ from typing import Any
 
 from psycopg import Connection
 
-from include.ingestion.erased_rows import readable_row, rows_in, without_person
+from include.ingestion.erased_files import files_without_person, is_page_of_files, rows_of_files
+from include.ingestion.erased_rows import Pairs, readable_row, rows_in, without_person
 from include.ingestion.erasure_in_warehouse import erase_account, erase_rows, follow_rows, known_in_warehouse
 from include.ingestion.errors import LandingDamaged
 from include.ingestion.landing import Landing
-from include.ingestion.person import Person
+from include.ingestion.person import Person, number_of
 from include.ingestion.rewriting import plan_rewrite, rewrite
 from include.sources.source import Page
 
@@ -102,10 +103,10 @@ def _erase_in_batch(
     pairs: list[tuple[bytes, bytes, Mapping[str, Any]]] = []
 
     def change(page: Page) -> bytes:
-        return without_person(page.body, entity, person)[0]
+        return _without_person(page.body, entity, person)[0]
 
     def change_and_tell(page: Page) -> bytes:
-        body, changed = without_person(page.body, entity, person)
+        body, changed = _without_person(page.body, entity, person)
         pairs.extend((before, after, page.context) for before, after in changed)
         return body
 
@@ -116,6 +117,12 @@ def _erase_in_batch(
         followed = follow_rows(conn, pairs, person=person)
     rewrite(landing, plan, change, now=now)
     return len(plan.checksums), len(pairs), followed
+
+
+def _without_person(body: bytes, entity: str, person: Person) -> tuple[bytes, Pairs]:
+    if is_page_of_files(body):
+        return files_without_person(body, person), []
+    return without_person(body, entity, person)
 
 
 def _known_in_landing(landing: Landing, batches: list[str], person: Person) -> Person:
@@ -130,7 +137,7 @@ def _known_in_landing(landing: Landing, batches: list[str], person: Person) -> P
 def _known_in_batch(landing: Landing, batch: str, entity: str, person: Person) -> Person:
     try:
         for _, page in landing.pages(batch):
-            for row in _readable_rows(page.body):
+            for row in _readable_rows(page.body, entity):
                 if not person.owns(entity, row):
                     continue
                 if entity == "customers":
@@ -138,7 +145,7 @@ def _known_in_batch(landing: Landing, batch: str, entity: str, person: Person) -
                         emails=[_text(row, "email")], names=[_text(row, "first_name"), _text(row, "last_name")]
                     )
                 elif entity == "orders":
-                    person = person.with_more(order_ids=[_number(row, "id"), _number(row, "order_id")])
+                    person = person.with_more(order_ids=[number_of(row.get("id")), number_of(row.get("order_id"))])
                 else:
                     browsers = [_text(row, "anonymousId"), _text(row, "anonymous_id")]
                     person = person.with_more(anonymous_ids=browsers)
@@ -147,8 +154,10 @@ def _known_in_batch(landing: Landing, batch: str, entity: str, person: Person) -
     return person
 
 
-def _readable_rows(body: bytes) -> list[dict[str, Any]]:
+def _readable_rows(body: bytes, entity: str) -> list[Mapping[str, Any]]:
     try:
+        if is_page_of_files(body):
+            return list(rows_of_files(body, entity))
         return [row for _, raw in rows_in(body) if (row := readable_row(raw)) is not None]
     except ValueError:
         return []
@@ -157,11 +166,6 @@ def _readable_rows(body: bytes) -> list[dict[str, Any]]:
 def _text(row: Mapping[str, Any], field: str) -> str | None:
     value = row.get(field)
     return value if isinstance(value, str) else None
-
-
-def _number(row: Mapping[str, Any], field: str) -> int | None:
-    value = row.get(field)
-    return value if isinstance(value, int) else None
 
 
 def _entity(batch: str) -> str:

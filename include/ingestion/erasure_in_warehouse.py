@@ -165,7 +165,7 @@ def _erase_properties(conn: Connection, person: Person) -> int:
 
 
 def _tables_with_text(conn: Connection) -> list[tuple[str, str, list[tuple[str, bool]]]]:
-    """Schema and name of every table but the accounts', and its columns that hold text: their name, whether it is JSON."""
+    """Every table but the accounts': schema, name, and the columns that hold text with whether it is JSON."""
     tables: dict[tuple[str, str], list[tuple[str, bool]]] = {}
     for schema, table, column, kind in conn.execute(
         """

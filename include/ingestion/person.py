@@ -111,7 +111,7 @@ class Person:
             return self._is(said) or (not _is_id(said) and self._has_email(email))
         if entity == "refunds":
             said = row.get("customer_id", _meta(row, "_customer_user"))
-            return self._is(said) or _number(row.get("parent_id", row.get("order_id"))) in self.order_ids
+            return self._is(said) or number_of(row.get("parent_id", row.get("order_id"))) in self.order_ids
         if entity == "events":
             said = row.get("userId", row.get("customer_id"))
             browser = row.get("anonymousId", row.get("anonymous_id"))
@@ -125,20 +125,21 @@ class Person:
         return self.is_named_in(text) or re.search(rf'"(?:{key})"\s*:\s*"?{self.customer_id}(?!\d)', text) is not None
 
     def _is(self, value: Any) -> bool:
-        return _number(value) == self.customer_id
+        return number_of(value) == self.customer_id
 
     def _has_email(self, value: Any) -> bool:
         return isinstance(value, str) and value.strip().lower() in self.emails
 
 
-def _number(value: Any) -> int | None:
+def number_of(value: Any) -> int | None:
+    """An id as a number, also where it is written as text."""
     text = str(value).strip() if isinstance(value, int | str) and not isinstance(value, bool) else ""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
 
 
 def _is_id(value: Any) -> bool:
     """Whether it names a customer; WooCommerce writes 0 for a guest."""
-    return bool(_number(value))
+    return bool(number_of(value))
 
 
 def _meta(row: Mapping[str, Any], key: str) -> Any:
