@@ -10,10 +10,10 @@ import sys
 import time
 from pathlib import Path
 
-from bench import dag_parsing, upsert
+from bench import dag_parsing, landing_to_table, upsert
 from bench.result import Result
 
-BENCHMARKS = {"upsert": upsert.run, "dag_parsing": dag_parsing.run}
+BENCHMARKS = {"landing_to_table": landing_to_table.run, "upsert": upsert.run, "dag_parsing": dag_parsing.run}
 OUTPUT = Path(".local/bench.json")
 
 
