@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -40,6 +40,7 @@ PRODUCTS = Entity(
     schema="shop",
     key=("product_id",),
     event_time="created_at",
+    look_back=timedelta(hours=1),
     resolutions={"attributes": Resolution.MERGE_JSON, "created_at": Resolution.KEEP_FIRST},
     rules=(
         Rule("product_id_positive", lambda t: pc.greater(t["product_id"], 0), "product_id must be positive"),

@@ -7,9 +7,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from include.entities.events import EVENTS
 from include.entities.window import Window
 from include.ingestion.landing import Landing
 from include.sources.limits import HttpLimits
+from include.sources.woocommerce_customers import WooCommerceCustomers
+from include.sources.woocommerce_orders import WooCommerceOrders
+from include.sources.woocommerce_products import WooCommerceProducts
+from include.sources.woocommerce_refunds import WooCommerceRefunds
 from tests.integration.ingestion_shop import ingest, source_of
 from tests.integration.sandbox_process import sandbox
 
@@ -111,3 +116,36 @@ def test_customers_who_go_and_come_between_pages_hide_nobody_though_the_total_st
     rows = dict(warehouse.execute("SELECT customer_id, first_name FROM shop.customers").fetchall())
     assert truth == {key: name for key, name in rows.items() if key in truth}
     assert set(rows) - set(truth) <= set(gone), "who is gone from the shop stays in the warehouse"
+
+
+@pytest.mark.parametrize(
+    ("entity", "late"),
+    [
+        ("orders", {"set": {"status": "refunded"}}),
+        ("products", {"set": {"price": "77.00"}}),
+        ("products", {"copy_of": True}),
+        ("refunds", {"copy_of": True}),
+    ],
+)
+def test_a_row_that_came_late_is_taken_in_by_the_next_scheduled_window(shop, warehouse, landing, entity, late):
+    """Its time of modification lies in a window that was read before the shop showed it."""
+    like = shop.pages(f"/{entity}", orderby="id", order="asc")[0]["id"]
+    source = source_of(shop, entity)
+    ingest(warehouse, source, WINDOW, landing=landing)
+    key = 10**6 if "copy_of" in late else like
+    shop.edit(entity, key, modified_at="2025-12-31T23:20:00Z", **{**late, **({"copy_of": like} if key != like else {})})
+    ingest(warehouse, source, NEXT_DAY, landing=landing)
+    found = warehouse.execute(
+        f"SELECT source_updated_at FROM shop.{entity} WHERE {entity.removesuffix('s')}_id = %s", (key,)
+    )
+    assert found.fetchall() == [(datetime(2025, 12, 31, 23, 20, tzinfo=UTC),)]
+
+
+def test_every_list_that_is_asked_for_by_modification_looks_back_an_hour_at_least():
+    filtered = [
+        source_class.entity
+        for source_class in (WooCommerceOrders, WooCommerceProducts, WooCommerceRefunds, WooCommerceCustomers)
+        if source_class.is_filtered
+    ]
+    assert len(filtered) == 3
+    assert {each.name for each in [*filtered, EVENTS] if each.look_back < timedelta(hours=1)} == set()

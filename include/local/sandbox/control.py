@@ -14,7 +14,7 @@ from include.local.sandbox.edits import EditRefused, edit_record
 from include.local.sandbox.instants import parse_instant, zulu
 from include.local.sandbox.shop import Shop
 
-_EDITABLE = ("orders", "products", "customers")
+_EDITABLE = ("orders", "refunds", "products", "customers")
 
 
 class Control:

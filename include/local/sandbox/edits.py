@@ -22,12 +22,16 @@ def edit_record(collection: Collection, key: int, *, change: Mapping[str, Any], 
 
     :param change: any of `modified_at` (ISO 8601; the clock's instant without it), `set` (fields of the record
         with their new values) and `quantities` (new quantity by line id; an order's totals follow). Or `remove`,
-        which is true; or `copy_of`, the key of a record that a new one of this key is like.
+        which is true; or `copy_of`, the key of a record that a new one of this key, made at `modified_at`, is like.
     :returns: the record as it is now, or was last.
     :raises EditRefused: nothing was changed.
     """
+    try:
+        modified = parse_instant(change["modified_at"]) if "modified_at" in change else now
+    except ValueError as error:
+        raise EditRefused(f"modified_at is not an ISO 8601 instant: {error}") from None
     if "copy_of" in change:
-        return _add_copy(collection, key, of=change["copy_of"], now=now)
+        return _add_copy(collection, key, of=change["copy_of"], at=modified, now=now)
     item = collection.find(key, now=now)
     if item is None:
         raise EditRefused(f"There is no record {key} at this instant.")
@@ -35,10 +39,6 @@ def edit_record(collection: Collection, key: int, *, change: Mapping[str, Any], 
         collection.remove(key, now=now)
         removed: dict[str, Any] = msgspec.to_builtins(item)
         return removed
-    try:
-        modified = parse_instant(change["modified_at"]) if "modified_at" in change else now
-    except ValueError as error:
-        raise EditRefused(f"modified_at is not an ISO 8601 instant: {error}") from None
     record: dict[str, Any] = msgspec.to_builtins(item)
     unknown = set(change.get("set", {})) - set(record)
     if unknown:
@@ -51,14 +51,14 @@ def edit_record(collection: Collection, key: int, *, change: Mapping[str, Any], 
     return record
 
 
-def _add_copy(collection: Collection, key: int, *, of: int, now: int) -> dict[str, Any]:
+def _add_copy(collection: Collection, key: int, *, of: int, at: int, now: int) -> dict[str, Any]:
     item = collection.find(of, now=now)
     if item is None or (collection.keys == key).any():
         raise EditRefused(f"There is no record {of} at this instant to copy, or there is a record {key}.")
     record: dict[str, Any] = msgspec.to_builtins(item)
-    record |= {"id": key, "date_created": gmt(now), "date_created_gmt": gmt(now)}
-    record |= {name: gmt(now) for name in ("date_modified", "date_modified_gmt") if name in record}
-    collection.add_copy(key, of=of, created=now, item=record)
+    record |= {"id": key, "date_created": gmt(at), "date_created_gmt": gmt(at)}
+    record |= {name: gmt(at) for name in ("date_modified", "date_modified_gmt") if name in record}
+    collection.add_copy(key, of=of, created=at, item=record)
     return record
 
 
