@@ -12,14 +12,17 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import psutil
 from great_expectations import expectations as _warm  # noqa: F401  # takes seconds, once in the server
 
 from include.entities.window import Window
@@ -39,10 +42,14 @@ Line = tuple[str, int]
 
 @dataclass(frozen=True)
 class Kill:
-    """Die just before the `hit`th time that `line` is run."""
+    """Die just before the `hit`th time that `line` is run; or stop this Postgres there, at once, and go on.
+
+    :param postmaster: process id of the server.
+    """
 
     line: Line
     hit: int
+    postmaster: int | None = None
 
     def __str__(self) -> str:
         file, number = self.line
@@ -160,9 +167,24 @@ def _killer(kill: Kill) -> Callable[[Line], None]:
 
     def meet(line: Line) -> None:
         if line == kill.line and next(left, 0) == 1:
-            os.kill(os.getpid(), signal.SIGKILL)
+            if kill.postmaster is None:
+                os.kill(os.getpid(), signal.SIGKILL)
+            else:
+                stop_at_once(kill.postmaster)
 
     return meet
+
+
+def stop_at_once(postmaster: int) -> None:
+    """Stop a Postgres in immediate mode: nothing is finished, nothing is written out."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(postmaster)
+        process.send_signal(signal.SIGQUIT)
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:  # its parent may not ask for it
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the server {postmaster} did not stop within {DEADLINE_SECONDS} s")
+            time.sleep(0.01)
 
 
 def _trace(files: tuple[str, ...], meet: Callable[[Line], None]) -> None:
