@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from include.ingestion.json_text import with_values_changed
-from include.ingestion.person import PERSONAL, Person
+from include.ingestion.person import PERSONAL, Person, may_hide
 
 Pairs = list[tuple[bytes, bytes]]
 """Raw rows that changed, before and after."""
@@ -51,6 +51,8 @@ def without_person(body: bytes, entity: str, person: Person) -> tuple[bytes, Pai
 
     Doing it again changes nothing more.
     """
+    if not person.may_be_on(entity, body):
+        return body, []
     try:
         rows = list(rows_in(body))
     except ValueError:
@@ -77,7 +79,7 @@ def erased_row(raw: bytes, entity: str, person: Person, *, is_theirs: bool = Fal
         erased = _without_personal_values(text, person)
     elif row is None and person.seems_to_own(entity, text):
         erased = person.without_names(_without_personal_values(text, person))
-    elif "\\" in text or person.is_named_in(text):
+    elif may_hide(text) or person.is_named_in(text):
         erased = _without_emails(text, person)
     else:
         return raw

@@ -137,6 +137,8 @@ def _known_in_landing(landing: Landing, batches: list[str], person: Person) -> P
 def _known_in_batch(landing: Landing, batch: str, entity: str, person: Person) -> Person:
     try:
         for _, page in landing.pages(batch):
+            if not person.may_be_on(entity, page.body):
+                continue
             for row in _readable_rows(page.body, entity):
                 if not person.owns(entity, row):
                     continue

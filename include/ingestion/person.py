@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ _ABOUT_SOMETHING_ELSE = frozenset({
     "source", "order_number", "number", "currency_symbol",
 })  # fmt: skip
 """Fields in which a word that is also somebody's name is none."""
+
+
+_PLAIN_ESCAPED = re.compile(r"\\u00[2-7]", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=False, kw_only=True)
@@ -60,10 +64,18 @@ class Person:
         )
 
     @cached_property
+    def email_forms(self) -> tuple[str, ...]:
+        """Their e-mail addresses in lower case, as such, in the address of a page, and escaped; longer ones first."""
+        written = {
+            form for email in self.emails for form in (email, quote(email).lower(), quote(email, safe="@").lower())
+        }
+        written |= {json.dumps(form)[1:-1] for form in written}
+        return tuple(sorted(written, key=lambda form: (-len(form), form)))
+
+    @cached_property
     def email_pattern(self) -> str | None:
-        """A regular expression for their e-mail addresses, as such and in an address of a page; None without any."""
-        written = {form for email in self.emails for form in (email, quote(email), quote(email, safe="@"))}
-        return "|".join(re.escape(form) for form in sorted(written, key=lambda form: (-len(form), form))) or None
+        """A regular expression for their e-mail addresses in any form; None without any."""
+        return "|".join(map(re.escape, self.email_forms)) or None
 
     @cached_property
     def name_pattern(self) -> str | None:
@@ -80,7 +92,8 @@ class Person:
 
     def is_named_in(self, text: str) -> bool:
         """Whether one of their e-mail addresses stands in the text."""
-        return self._emails is not None and self._emails.search(text) is not None
+        lowered = text.lower()
+        return any(form in lowered for form in self.email_forms)
 
     def is_fully_named_in(self, text: str) -> bool:
         """Whether two of their names stand in the text."""
@@ -98,6 +111,18 @@ class Person:
     def without_traces(self, field: str | None, text: str) -> str:
         """The text of a field of one of their own rows."""
         return self.without_emails(text) if field in _ABOUT_SOMETHING_ELSE else self.without_names(text)
+
+    def may_be_on(self, entity: str, body: bytes) -> bool:
+        """False if no row of a page can be theirs or name them: told without taking the page apart."""
+        if entity not in ("customers", "orders", "events") or not all(email.isascii() for email in self.emails):
+            return True
+        lowered = body.lower()
+        return (
+            re.search(rb"(?<!\d)0*%d(?!\d)" % self.customer_id, body) is not None
+            or any(form.encode() in lowered for form in self.email_forms)
+            or any(json.dumps(each)[1:-1].encode() in body or each.encode() in body for each in self.anonymous_ids)
+            or may_hide(body.decode("latin-1"))
+        )
 
     def owns(self, entity: str, row: Mapping[str, Any]) -> bool:
         """Whether a raw row, as an API or a file gives it, is theirs."""
@@ -129,6 +154,11 @@ class Person:
 
     def _has_email(self, value: Any) -> bool:
         return isinstance(value, str) and value.strip().lower() in self.emails
+
+
+def may_hide(text: str) -> bool:
+    """Whether a JSON text writes plain characters as escapes, behind which an address could stand."""
+    return "\\u00" in text and _PLAIN_ESCAPED.search(text) is not None
 
 
 def number_of(value: Any) -> int | None:

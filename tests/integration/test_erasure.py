@@ -273,3 +273,14 @@ def test_somebody_whom_nobody_knows_is_erased_without_a_change(fresh):
         done = erase_customer(conn, landing, customer_id=4711, now=LATER)
     assert (done.batches, done.table_rows) == (0, 0)
     assert files_of(landing) == before
+
+
+def test_every_kind_of_store_can_be_searched_also_for_somebody_whom_the_warehouse_does_not_know(any_landing, warehouse):
+    """Addresses and names come from the landed accounts alone."""
+    batches = land(any_landing)
+    assert traces_in_landing(any_landing)
+    erase_customer(warehouse, any_landing, customer_id=OTTILIE, now=LATER)
+    assert traces_in_landing(any_landing) == []
+    for batch, rows in batches:
+        [(_, page)] = any_landing.pages(batch)
+        assert len(raw_rows(rows.entity, page.body)) == len(rows.rows)

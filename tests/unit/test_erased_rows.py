@@ -131,6 +131,25 @@ def test_a_page_that_is_cut_off_loses_address_and_names_and_keeps_what_others_sa
     assert OLD_EMAIL not in text and '"ottilie"' not in text and '"byron-king"' not in text
 
 
+@given(
+    entity=st.sampled_from(["customers", "orders", "events"]),
+    said=st.sampled_from([7, "7", "007", "\\u0037", 70, 8]),
+    email=st.sampled_from([EMAIL, EMAIL.upper(), OLD_EMAIL.replace("@", "\\u0040"), "x@example.com"]),
+    browser=st.sampled_from(["a-1", "\\u0061-1", "a-2", None]),
+)
+def test_a_page_that_is_passed_over_has_nothing_of_the_customer(entity, said, email, browser):
+    changes = {
+        "customers": {"id": said, "email": email},
+        "orders": {"customer_id": said, "id": 5, "billing": {"email": email}},
+        "events": {"userId": said, "anonymousId": browser, "context": {"email": email}},
+    }[entity]
+    body = body_of(entity, [row(entity, **changes)]).replace(b"\\\\u00", b"\\u00")
+    [raw] = raw_rows(entity, body)
+    theirs = erased_row(raw, entity, PERSON) != raw
+    assert (without_person(body, entity, PERSON)[0] != body) is theirs
+    assert PERSON.may_be_on(entity, body) or not theirs
+
+
 @given(JSON, st.sampled_from([None, 1]))
 @example({"email": '"', "a": ["\\", "{", "}:"]}, None)
 def test_a_text_of_which_no_value_changes_is_the_same_text(value, indent):
