@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import selectors
 from collections.abc import Coroutine
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -198,3 +201,10 @@ def test_reading_in_order_takes_no_more_ahead_than_allowed_and_ends_all_on_the_f
 
     assert in_no_time(run()) == [0, 1, 2, 3, 4]
     assert sorted(ended) == sorted(begun) and max(begun) < 9
+
+
+def test_the_guide_has_every_limit_with_its_usual_value():
+    guide = (Path(__file__).resolve().parents[2] / "docs" / "sources-and-limits.md").read_text()
+    rows = dict(re.findall(r"^\| `(\w+)` \| (none|[\d.]+) \|", guide, re.MULTILINE))
+    usual = asdict(HttpLimits())
+    assert rows == {name: "none" if value is None else f"{value:.10g}" for name, value in usual.items()}
