@@ -7,7 +7,7 @@ different when the set of its lines is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from hashlib import blake2b
 from itertools import pairwise
 
@@ -25,7 +25,8 @@ def digests(entity: Entity, rows: pa.Table) -> list[bytes]:
 
     :param rows: with the entity's columns; others do not count.
     """
-    return [blake2b(content, digest_size=SIZE).digest() for content in _contents(entity, rows)]
+    contents, places = _contents(entity, rows)
+    return [blake2b(contents[start:end], digest_size=SIZE).digest() for start, end in pairwise(places)]
 
 
 def digests_with_lines(
@@ -36,17 +37,19 @@ def digests_with_lines(
     :param line_digests: of all lines, those of one row one after the other.
     :param ends: for each row, how many lines it and the rows before it have.
     """
+    contents, places = _contents(entity, rows)
     found = []
-    start = 0
-    for content, end in zip(_contents(entity, rows), ends, strict=True):
-        digest = blake2b(content, digest_size=SIZE)
-        digest.update(b"".join(sorted(set(line_digests[start:end]))))
+    first = 0
+    for (start, end), last in zip(pairwise(places), ends, strict=True):
+        digest = blake2b(contents[start:end], digest_size=SIZE)
+        digest.update(b"".join(sorted(set(line_digests[first:last]))))
         found.append(digest.digest())
-        start = end
+        first = last
     return found
 
 
-def _contents(entity: Entity, rows: pa.Table) -> Iterator[memoryview]:
+def _contents(entity: Entity, rows: pa.Table) -> tuple[memoryview, list[int]]:
+    """What is digested of all rows, one after the other, and where each begins and the last one ends."""
     fixed: list[np.ndarray] = []
     texts: list[pa.Array] = []
     for name in entity.columns:
@@ -65,8 +68,7 @@ def _contents(entity: Entity, rows: pa.Table) -> Iterator[memoryview]:
     joined = pc.binary_join_element_wise(head.cast(pa.binary()), *texts, b"")
     _, offsets, data = joined.buffers()
     view = memoryview(data) if data is not None else memoryview(b"")
-    places = np.frombuffer(offsets, dtype=np.int32, count=rows.num_rows + 1, offset=joined.offset * 4).tolist()
-    return (view[start:end] for start, end in pairwise(places))
+    return view, np.frombuffer(offsets, dtype=np.int32, count=rows.num_rows + 1, offset=joined.offset * 4).tolist()
 
 
 def _bytes_of(column: pa.Array) -> np.ndarray:

@@ -69,6 +69,22 @@ class Expectation:
     severity: Literal["critical", "warning"] = "critical"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RejectionLimit:
+    """How many of a window's rows may be rejected: more, and none of the window is loaded.
+
+    :param share: of the rows received, 0 to 1.
+    :param at_least_rows: fewer rejected rows than this are never too many.
+    """
+
+    share: float = 0.2
+    at_least_rows: int = 3
+
+    def is_exceeded(self, *, received: int, rejected: int) -> bool:
+        """Whether that many are too many."""
+        return rejected >= self.at_least_rows and rejected > self.share * received
+
+
 @dataclass(frozen=True)
 class Entity:
     """One kind of record: its type, where it is kept, and how it is judged and merged.
@@ -83,6 +99,7 @@ class Entity:
         whose content is the same is then unchanged however often it is read.
     :param look_back: how far before a window's start extraction reaches, for late data.
     :param resolutions: columns that do not simply take the newest version's value.
+    :param rejection_limit: how many of its rows may be rejected.
     :param child: records kept inside this one (order lines), replaced as a set with it.
     """
 
@@ -96,6 +113,7 @@ class Entity:
     resolutions: Mapping[str, Resolution] = field(default_factory=dict)
     rules: Sequence[Rule] = ()
     expectations: Sequence[Expectation] = ()
+    rejection_limit: RejectionLimit = RejectionLimit()
     child: Entity | None = None
     child_field: str | None = None
 
@@ -150,9 +168,10 @@ class Entity:
         return rows if digests is None else with_digests(rows, digests)
 
 
-def with_digests(rows: pa.Table, digests: Sequence[bytes], *, name: str = PROVENANCE[1]) -> pa.Table:
+def with_digests(rows: pa.Table, digests: Sequence[bytes] | pa.Array, *, name: str = PROVENANCE[1]) -> pa.Table:
     """The rows with one more column: their digests."""
-    return rows.append_column(pa.field(name, DIGEST), pa.array(digests, DIGEST))
+    column = digests if isinstance(digests, pa.Array) else pa.array(digests, DIGEST)
+    return rows.append_column(pa.field(name, DIGEST), column)
 
 
 def digest_of(content: Any) -> bytes:

@@ -19,10 +19,14 @@ _VERDICT = "verdict.json"
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """How many rows of each entity validation let in and kept back."""
+    """How many rows of each entity validation let in and kept back.
+
+    :param reasons: those kept back, by entity and rule.
+    """
 
     passed: Mapping[str, int]
     rejected: Mapping[str, int]
+    reasons: Mapping[str, Mapping[str, int]] = {}
 
 
 class RowWriter:
@@ -58,7 +62,9 @@ def writing_rows(landing: Landing, batch: str, entity: Entity) -> Iterator[RowWr
 
         def writer(name: str, schema: pa.Schema) -> parquet.ParquetWriter:
             file = files.enter_context(landing.writing(batch, f"{name}.parquet"))
-            return files.enter_context(parquet.ParquetWriter(file, schema, compression="zstd"))
+            repeated = [field.name for field in schema if pa.types.is_string(field.type)]
+            options = {"compression": "zstd", "use_dictionary": repeated, "write_statistics": False}
+            return files.enter_context(parquet.ParquetWriter(file, schema, **options))
 
         rows = writer(entity.name, entity.arrow_schema)
         lines = writer(entity.child.name, lines_schema(entity.child)) if entity.child else None
