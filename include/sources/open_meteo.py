@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ from include.entities.window import Window
 from include.sources.errors import ContractBroken
 from include.sources.http import HttpClient
 from include.sources.http_source import HttpSource
+from include.sources.other_answers import is_of_another_time
 from include.sources.parsing import decode
 from include.sources.side_by_side import in_order
 from include.sources.source import Page
@@ -96,10 +97,8 @@ class OpenMeteo(HttpSource):
             if found is not None and min(away, 360 - away) > GRID_DEGREES:
                 raise ValueError(f"it is of {name} {found} and not of {place['name']}")
         told = archive.daily.get("time", [])
-        first, last = (day.isoformat() for day in days)
-        other = [day for day in told if isinstance(day, str) and not first <= day <= last]
-        if other or len(told) != (days[1] - days[0]).days + 1:
-            raise ValueError(f"it has {len(told)} days and is not of the days {first} to {last}")
+        if len(told) != (days[1] - days[0]).days + 1 or any(_is_elsewhere(day, days) for day in told):
+            raise ValueError(f"it has {len(told)} days and is not of the days {days[0]} to {days[1]}")
 
     def split(self, body: bytes, window: Window) -> list[bytes]:
         """One JSON object per day.
@@ -124,6 +123,16 @@ class OpenMeteo(HttpSource):
     def to_record(self, wire: WireDay, page: Page) -> WeatherDay:
         """A day of one place; the time of reading is its version."""
         return _to_weather_day(wire, page)
+
+
+def _is_elsewhere(text: Any, days: tuple[date, date]) -> bool:
+    """Whether it is a day that was not asked for; what is no day will be rejected for that."""
+    try:
+        moment = datetime.combine(date.fromisoformat(text), time.min)
+    except (TypeError, ValueError):
+        return False
+    start, last = (datetime.combine(day, time.min) for day in days)
+    return is_of_another_time(moment, start=start, end=last + timedelta(days=1))
 
 
 def _days(window: Window) -> tuple[date, date]:

@@ -20,6 +20,7 @@ from include.entities.window import Window
 from include.sources.errors import SourceUnreachable
 from include.sources.http import HttpClient
 from include.sources.http_source import HttpSource
+from include.sources.other_answers import is_of_another_time
 from include.sources.parsing import decode, id_of, required_utc
 from include.sources.personal_data import without_personal_data
 from include.sources.side_by_side import side_by_side
@@ -135,7 +136,7 @@ class _Freshness:
         mark = _mark(line)
         if mark is None:  # a row to be rejected, unless it has nothing of an event
             return b'"receivedAt"' in line or b'"messageId"' in line
-        if not self._part.start <= mark.received_at < self._part.end:
+        if is_of_another_time(mark.received_at, start=self._part.start, end=self._part.end):
             raise ValueError(f"it holds an event received at {mark.received_at}, outside of what was asked for")
         return mark.message_id not in self._previous
 

@@ -19,12 +19,14 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import msgspec
 import numpy as np
 
 from include.sources.errors import ContractBroken
 from include.sources.http import Answer
+from include.sources.other_answers import is_of_another_time
 from include.sources.parsing import decode
 from include.sources.side_by_side import in_order
 
@@ -68,9 +70,17 @@ def read_page(body: bytes, *, after: str | None = None, before: str | None = Non
         raise ValueError(f"it holds {len(rows)} rows, where at most {PER_PAGE} were asked for")
     if after is not None and before is not None:
         for _, modified in rows:
-            if modified is not None and len(modified) == len(after) and not after < modified < before:
+            if modified is not None and not after < modified < before and _is_elsewhere(modified, after, before):
                 raise ValueError(f"it holds a row modified at {modified}, outside of what was asked for")
     return rows
+
+
+def _is_elsewhere(modified: str, after: str, before: str) -> bool:
+    try:
+        moment, first, end = (datetime.fromisoformat(text) for text in (modified, after, before))
+        return is_of_another_time(moment, start=first + timedelta(seconds=1), end=end)
+    except (ValueError, TypeError):  # not a time as WooCommerce writes it: the row will be rejected for it
+        return False
 
 
 @dataclass(frozen=True, slots=True)
