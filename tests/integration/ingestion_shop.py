@@ -15,7 +15,7 @@ from include.entities.window import Window
 from include.ingestion.landing import Landing
 from include.ingestion.service import IngestionService, service_in_postgres
 from include.sources.factory import SOURCES
-from include.sources.http import HttpLimits
+from include.sources.limits import HttpLimits
 from include.sources.settings import SourceSettings
 from include.sources.source import Source
 from include.warehouse.receipts import Receipt

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Awaitable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import psycopg
 import pytest
@@ -21,7 +21,7 @@ from aiohttp import encode_basic_auth, web
 
 from include.entities.window import Window
 from include.ingestion.network_store import postgres_network
-from include.sources.circuit import Circuit
+from include.sources.circuit import Circuit, MemoryCircuits, Step
 from include.sources.errors import (
     CertificateNotTrusted,
     CircuitOpen,
@@ -503,3 +503,41 @@ def test_a_client_that_lives_long_writes_its_counts_while_it_lives(monkeypatch):
             await flushed.wait()
 
     run(scene())
+
+
+def test_while_all_is_well_the_circuit_is_read_when_the_client_begins_and_not_per_request():
+    class Counting(MemoryCircuits):
+        calls: ClassVar[list[str]] = []
+
+        async def read(self, host: str) -> Circuit:
+            self.calls.append("read")
+            return await super().read(host)
+
+        async def change(self, host: str, step: Step, *, now: datetime) -> tuple[Circuit, Circuit]:
+            self.calls.append("change")
+            return await super().change(host, step, now=now)
+
+    async def scene():
+        async with host(says(200)) as shop, client(shop.base_url, network=Network(circuits=Counting())) as http:
+            await asyncio.gather(*(ask(http) for _ in range(50)))
+            assert Counting.calls[0] == "read" and "change" not in Counting.calls
+            assert len(Counting.calls) < 50
+
+    run(scene())
+
+
+def test_a_warehouse_that_is_away_does_not_keep_us_from_asking_a_host():
+    async def scene():
+        network = postgres_network("host=127.0.0.1 port=1 dbname=nothing user=nobody")
+        async with host(one_after_the_other(says(500), says(200), says(500))) as shop:
+            async with client(shop.base_url, network=network, circuit_failures=4, attempts=2) as http:
+                assert (await ask(http)).status == 200
+                for _ in range(2):
+                    with pytest.raises(SourceUnreachable, match="answered 500"):
+                        await ask(http)
+                with pytest.raises(CircuitOpen):
+                    await ask(http)
+            return network.requests
+
+    requests = run(scene())
+    assert {status: each.request_count for (_, _, status), each in requests.totals.items()} == {"500": 5, "200": 1}

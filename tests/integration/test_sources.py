@@ -17,7 +17,7 @@ from include.entities.entity import Entity
 from include.entities.registry import ENTITIES
 from include.entities.window import Window
 from include.ingestion.landing import Landing
-from include.sources.http import HttpLimits
+from include.sources.limits import HttpLimits
 from include.sources.source import Page, Source
 from tests.integration.ingestion_shop import PLACES, SYMBOLS, contents, days, ingest, rows_of, source_of
 from tests.integration.sandbox_process import SandboxProcess, sandbox
