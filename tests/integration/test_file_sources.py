@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -112,6 +113,24 @@ def test_what_was_landed_is_the_bytes_of_the_file(tmp_path, landing, warehouse):
     run = ingest(warehouse, source_of(tmp_path, "customers"), WEEK, landing=landing)
     ((_, page),) = landing.pages(run.batch)
     assert page.body.partition(b"\n")[2] == path.read_bytes().replace(b"\r\n", b"\n", 1)
+
+
+@pytest.mark.parametrize("observed", [True, False])
+def test_a_file_without_versions_written_anew_changes_the_rows_that_changed_where_it_is_observed(
+    warehouse, tmp_path, landing, observed
+):
+    source = source_of(tmp_path, "customers", extra={"observed": ["customers"] if observed else []})
+    for day, country in ((1, "GB"), (2, "FR")):
+        records = [*good("customers", 4), example("customers", 5, country=country)]
+        path = write_csv(tmp_path, ENTITIES["customers"], records, without="source_updated_at")
+        written_at = (START + timedelta(days=day)).timestamp()
+        os.utime(path, (written_at, written_at))
+        today = Window(START + timedelta(days=day), START + timedelta(days=day + 1))
+        run = ingest(warehouse, source, today, landing=landing)
+    account = run["upsert", "customers"]
+    assert (account.updated, account.unchanged) == ((1, 4) if observed else (5, 0))
+    stored = warehouse.execute("SELECT country FROM shop.customers WHERE customer_id = 5").fetchone()
+    assert stored == ("FR",)
 
 
 def in_bucket(folder: Path, bucket: UPath) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
+from dataclasses import replace
 
 import msgspec
 
@@ -38,11 +39,15 @@ _ROWS = msgspec.json.Decoder(list[msgspec.Raw])
 class EntityFiles:
     """The files of one entity.
 
+    Where a connection's extra names the entity in `observed`, its files say no version: a row whose content is the
+    same is then unchanged however often its file is written anew.
+
     :param page_rows: rows on one page, without those of a child.
     """
 
     def __init__(self, entity: Entity, settings: SourceSettings, *, page_rows: int = PAGE_ROWS) -> None:
-        self.entity = entity
+        is_observed = entity.is_observed or entity.name in settings.extra.get("observed", ())
+        self.entity = replace(entity, is_observed=is_observed)
         self.name = settings.name
         self._storage = Storage(settings)
         self._page_rows = page_rows
@@ -71,6 +76,10 @@ class EntityFiles:
         """The raw lines inside one raw row."""
         lines = _FIELDS.decode(row).get(self.entity.child_field) if self.entity.child_field is not None else None
         return [] if lines is None else [bytes(line) for line in _ROWS.decode(lines)]
+
+    def required_fields(self) -> frozenset[str]:
+        """None: a file that lacks a column is refused where it is opened."""
+        return frozenset()
 
     def parse(self, page: Page, window: Window) -> Parsed:
         """Typed records of a page; rows and lines that do not fit are rejected one by one, with file and line."""

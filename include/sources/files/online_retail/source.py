@@ -72,6 +72,10 @@ class OnlineRetailFiles:
         lines = _ROW.decode(row).get(LINES) if self.entity.child is not None else None
         return [] if lines is None else [bytes(line) for line in _ROWS.decode(lines)]
 
+    def required_fields(self) -> frozenset[str]:
+        """None: a file that lacks a column is refused where it is opened."""
+        return frozenset()
+
     def parse(self, page: Page, window: Window) -> Parsed:
         """Typed records of a page; rows and lines that do not fit are rejected one by one, with file and line."""
         return self.split(page.body, window).parsed()
