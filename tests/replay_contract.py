@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pytest
 from upath import UPath
 
-from include.entities.entity import Entity, Rule
+from include.entities.entity import Entity, RejectionLimit, Rule
 from include.entities.orders import ORDER_LINES, ORDERS
 from include.entities.refunds import REFUND_LINES, REFUNDS
 from include.entities.window import Window
@@ -40,10 +40,12 @@ _numbers = itertools.count(1)
 Stores = StoresInMemory | StoresInPostgres
 
 # Great Expectations takes seconds to import; what a replay does with its verdict has a test of its own.
-LINES = replace(ORDER_LINES, expectations=())
+ANY_SHARE = RejectionLimit(at_least_rows=1_000_000)
+LINES = replace(ORDER_LINES, expectations=(), rejection_limit=ANY_SHARE)
 STRICT = replace(
     ORDERS,
     expectations=(),
+    rejection_limit=ANY_SHARE,
     child=LINES,
     rules=(*ORDERS.rules, Rule("not_too_much", lambda t: pc.less(t["total_amount"], 100), "total is too much")),
 )

@@ -71,18 +71,18 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RejectionLimit:
-    """How many of a window's rows may be rejected: more, and none of the window is loaded.
+    """From when on so many of a window's rows are rejected that none of the window is loaded.
 
     :param share: of the rows received, 0 to 1.
     :param at_least_rows: fewer rejected rows than this are never too many.
     """
 
-    share: float = 0.2
+    share: float = 0.25
     at_least_rows: int = 3
 
     def is_exceeded(self, *, received: int, rejected: int) -> bool:
         """Whether that many are too many."""
-        return rejected >= self.at_least_rows and rejected > self.share * received
+        return rejected >= self.at_least_rows and rejected >= self.share * received
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Literal
 
 import pyarrow.compute as pc
 
-from include.entities.entity import Entity, Expectation, Rule
+from include.entities.entity import Entity, Expectation, RejectionLimit, Rule
 
 LineKind = Literal["product", "shipping", "fee"]
 
@@ -89,6 +89,8 @@ ORDERS = Entity(
     key=("order_id",),
     event_time="placed_at",
     look_back=timedelta(hours=1),
+    # An export that books stock corrections as orders has days on which two in five are no order at all.
+    rejection_limit=RejectionLimit(share=0.5),
     child=ORDER_LINES,
     child_field="lines",
     rules=(

@@ -7,6 +7,14 @@ class QualityFailed(RuntimeError):
     """A critical expectation over a batch does not hold. Nothing of the batch was loaded."""
 
 
+class TooManyRejected(RuntimeError):
+    """More of a window's rows were rejected than its entity allows. Nothing of the batch was loaded."""
+
+
+class RequiredFieldVanished(RuntimeError):
+    """A source no longer sends a field without which its rows cannot be read. Nothing of the batch was loaded."""
+
+
 class LandingDamaged(RuntimeError):
     """A landed file is missing or is not what was written."""
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from include.entities.window import Window
+from include.ingestion.drift import KnownField, SchemaChange
 from include.ingestion.quality import QualityResult
 from include.ingestion.quarantine import (
     EVERYTHING,
@@ -54,6 +55,45 @@ class MemoryReceipts:
             if each.start <= reached:
                 reached = max(reached, each.end)
         return reached >= window.end
+
+    def known_fields(self, source: str, entity: str) -> Mapping[str, KnownField]:
+        """See `Receipts.known_fields`."""
+        return {key[2]: known for key, known in self._store.source_fields.items() if key[:2] == (source, entity)}
+
+    def keep_fields(
+        self, met: Sequence[KnownField], changes: Sequence[SchemaChange], *, source: str, entity: str
+    ) -> list[SchemaChange]:
+        """See `Receipts.keep_fields`."""
+        for each in met:
+            old = self._store.source_fields.get((source, entity, each.path))
+            self._store.source_fields[source, entity, each.path] = each if old is None else _grown(old, each)
+        first = []
+        for change in changes:
+            key = (change.source, change.entity, change.field, change.change, change.kind)
+            kept = self._store.schema_changes.get(key)
+            if kept is None:
+                first.append(change)
+                self._store.schema_changes[key] = change
+            else:
+                self._store.schema_changes[key] = replace(
+                    kept,
+                    row_share=change.row_share,
+                    batch=change.batch,
+                    first_seen_at=min(kept.first_seen_at, change.first_seen_at),
+                    last_seen_at=max(kept.last_seen_at, change.last_seen_at),
+                )
+        return first
+
+
+def _grown(known: KnownField, more: KnownField) -> KnownField:
+    return replace(
+        known,
+        kinds=known.kinds or more.kinds,
+        present=known.present + more.present,
+        possible=known.possible + more.possible,
+        first_seen_at=min(known.first_seen_at, more.first_seen_at),
+        last_seen_at=max(known.last_seen_at, more.last_seen_at),
+    )
 
 
 class MemoryQuarantine:

@@ -246,6 +246,10 @@ class _SomeRows:
         """See `Source.split_lines`."""
         return self._source.split_lines(row)
 
+    def required_fields(self) -> frozenset[str]:
+        """See `Source.required_fields`."""
+        return self._source.required_fields()
+
     def parse(self, page: Page, window: Window) -> Parsed:
         """See `Source.parse`."""
         parsed = self._source.parse(page, window)

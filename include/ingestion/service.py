@@ -14,12 +14,14 @@ from psycopg import Connection
 from include.entities.entity import Entity
 from include.entities.window import Window
 from include.ingestion.ahead import read_ahead
+from include.ingestion.drift import FieldWatch, log_changes
 from include.ingestion.judge import judge_pages
 from include.ingestion.landing import BatchWriter, Landing
 from include.ingestion.quality import QualityResult, check_expectations, refuse_critical
 from include.ingestion.quarantine import Origin, Quarantine
 from include.ingestion.quarantine_in_postgres import PostgresQuarantine
 from include.ingestion.receipts import PostgresReceipts, Receipts
+from include.ingestion.rejection_limit import refuse_too_many
 from include.ingestion.validated import Verdict, read_verdict, reading_rows, write_verdict, writing_rows
 from include.sources.source import Page, Source
 from include.warehouse.receipts import Receipt
@@ -129,14 +131,17 @@ class IngestionService:
         :raises ReceiptDoesNotClose: more or fewer rows came out than were landed.
         :raises LandingDamaged: the batch is not what was landed.
         :raises LandingNotWritable: the validated rows cannot be written beside it.
-        :raises QualityFailed: a critical expectation does not hold; the batch cannot be loaded.
+        :raises RequiredFieldVanished: the source no longer sends what its rows cannot be read without.
+        :raises TooManyRejected: more rows were rejected than the entity allows.
+        :raises QualityFailed: a critical expectation does not hold; as after the two above, the batch cannot be loaded.
         """
         started, now = time.monotonic(), self._clock()
-        entity = self._source.entity
+        source, entity = self._source, self._source.entity
         landed = self._landing.manifest(batch).rows
         self._landing.remove(batch, "verdict.json")
         with self._repository.transaction():
-            verdict = self._judge(window, batch=batch, now=now)
+            watch = FieldWatch(self._receipts.known_fields(source.name, entity.name))
+            verdict = self._judge(window, batch=batch, now=now, watch=watch)
             results = self._check(batch)
             self._receipts.keep_quality_results(results, batch=batch, window=window, now=now)
             receipts = []
@@ -150,19 +155,26 @@ class IngestionService:
                     passed=passed,
                     quarantined=rejected,
                     batch=batch,
+                    details={"rejected_by_rule": verdict.reasons[each.name]},
                     seconds=time.monotonic() - started,
                 )
                 self._receipts.write(receipt, now=now)
                 receipts.append(receipt)
+            changes = watch.changes(source=source.name, entity=entity.name, batch=batch)
+            new = self._receipts.keep_fields(watch.met(changes), changes, source=source.name, entity=entity.name)
+        log_changes(new)
+        watch.refuse_vanished(source.required_fields(), entity=entity.name, window=window)
+        received = {receipt.entity: receipt.received for receipt in receipts}
+        refuse_too_many(entity, window=window, received=received, reasons=verdict.reasons)
         refuse_critical(results, window=window)
         write_verdict(self._landing, batch, verdict)
         return receipts
 
-    def _judge(self, window: Window, *, batch: str, now: datetime) -> Verdict:
+    def _judge(self, window: Window, *, batch: str, now: datetime, watch: FieldWatch) -> Verdict:
         """Some pages at a time, while the next are read and the rows of the last are written."""
         source, entity = self._source, self._source.entity
         passed: Counter[str] = Counter({each.name: 0 for each in _with_lines(entity)})
-        rejected = passed.copy()
+        reasons: dict[str, Counter[str]] = {each.name: Counter() for each in _with_lines(entity)}
         origin = Origin(source=source.name, batch=batch, window=window, run=self._run, now=now)
         with self._quarantine.intake(origin) as intake, writing_rows(self._landing, batch, entity) as writer:
             pages = read_ahead(self._landing.pages(batch), count=PAGES_AHEAD)
@@ -171,11 +183,20 @@ class IngestionService:
                 passed[entity.name] += judged.rows.num_rows
                 if entity.child is not None and judged.lines is not None:
                     passed[entity.child.name] += judged.lines.num_rows
-                for file, rejections in judged.rejections.items():
-                    page = judged.pages[file]
-                    intake.add(file, rejections, rows=source.split(page.body, window), context=page.context)
-                    rejected.update(rejection.entity for rejection in rejections)
-        return Verdict(passed=dict(passed), rejected=dict(rejected))
+                for file, page in judged.pages.items():
+                    rejections = judged.rejections.get(file, [])
+                    if not watch.is_due(rejections):
+                        continue
+                    rows = source.split(page.body, window)
+                    watch.look(page, rows, rejections)
+                    intake.add(file, rejections, rows=rows, context=page.context)
+                    for rejection in rejections:
+                        reasons[rejection.entity][rejection.rule_id] += 1
+        return Verdict(
+            passed=dict(passed),
+            rejected={name: own.total() for name, own in reasons.items()},
+            reasons={name: dict(own) for name, own in reasons.items()},
+        )
 
     def _check(self, batch: str) -> list[QualityResult]:
         results = []

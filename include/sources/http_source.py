@@ -12,7 +12,7 @@ from include.entities.window import Window
 from include.sources.http import HttpClient
 from include.sources.limits import HttpLimits, limits_of
 from include.sources.network import Network
-from include.sources.parsing import parse_rows
+from include.sources.parsing import parse_rows, required_in
 from include.sources.settings import SourceSettings
 from include.sources.source import Page, Parsed
 
@@ -61,6 +61,10 @@ class HttpSource:
     def split_lines(self, row: bytes) -> list[bytes]:
         """The raw lines inside one raw row: none."""
         return []
+
+    def required_fields(self) -> frozenset[str]:
+        """The fields that `row_decoder` insists on."""
+        return required_in(self.row_decoder)
 
     def parse(self, page: Page, window: Window) -> Parsed:
         """Typed records of a page; rows that do not fit are rejected one by one."""

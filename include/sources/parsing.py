@@ -39,6 +39,14 @@ def decode(raw: bytes, decoder: msgspec.json.Decoder) -> Any:
         raise ValueError("JSON is nested too deeply") from None
 
 
+def required_in(decoder: msgspec.json.Decoder, *, within: str = "") -> frozenset[str]:
+    """Names of the fields that a decoder of structs insists on.
+
+    :param within: goes before each name.
+    """
+    return frozenset(f"{within}{each.encode_name}" for each in msgspec.structs.fields(decoder.type) if each.required)
+
+
 def money(text: str | Decimal) -> Decimal:
     """An amount as the warehouse keeps it: finite, at most 14 digits before and 4 behind the point.
 

@@ -84,3 +84,10 @@ class Source(Protocol):
     def parse(self, page: Page, window: Window) -> Parsed:
         """Typed records of a page; rows that do not fit are rejected one by one."""
         ...
+
+    def required_fields(self) -> frozenset[str]:
+        """Paths of the fields without which a raw row cannot be read, such as `total` or `line_items[].total`.
+
+        None where `pages` already refuses to go on without them.
+        """
+        ...

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from include.sources.parsing import Id, RowRejected, decode, decode_row
+from include.sources.parsing import Id, RowRejected, decode, decode_row, required_in
 
 Quantity = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31)]
 
@@ -75,6 +75,12 @@ def split_lines(row: bytes) -> list[tuple[Kind, bytes]]:
         ("fee", raw.fee_lines),
     )
     return [(kind, bytes(line)) for kind, lines in groups for line in lines]
+
+
+def required_of_lines() -> frozenset[str]:
+    """Paths of the fields without which a line cannot be read."""
+    lists = zip(("line_items", "shipping_lines", "fee_lines"), _DECODERS.values(), strict=True)
+    return frozenset().union(*(required_in(decoder, within=f"{name}[].") for name, decoder in lists))
 
 
 def decode_line(raw: bytes, kind: Kind) -> WireLine:

@@ -11,11 +11,11 @@ import msgspec
 from include.entities.entity import Entity
 from include.entities.window import Window
 from include.sources.columns import Columns
-from include.sources.parsing import RowRejected, decode_row, rejection
+from include.sources.parsing import RowRejected, decode_row, rejection, required_in
 from include.sources.source import Page, Parsed, Rejection
 from include.sources.woocommerce import WooCommerceSource
 from include.sources.woocommerce_columns import ParentColumns
-from include.sources.woocommerce_lines import Kind, WireLine, decode_line, split_lines
+from include.sources.woocommerce_lines import Kind, WireLine, decode_line, required_of_lines, split_lines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +101,10 @@ class WooCommerceParents(WooCommerceSource):
     def parse(self, page: Page, window: Window) -> Parsed:
         """Records of a page; a line that does not fit is rejected alone, and its row kept."""
         return self.reader.read(page, self.split(page.body, window))
+
+    def required_fields(self) -> frozenset[str]:
+        """The fields that rows and lines cannot be read without."""
+        return required_in(self.reader.row_decoder) | required_of_lines()
 
     def columns(self, pages: Sequence[Page]) -> Columns:
         """All records of some pages at once.

@@ -33,6 +33,8 @@ class MemoryStore:
     receipts: list[Receipt] = field(default_factory=list)
     rejected_rows: dict[tuple[Any, ...], Any] = field(default_factory=dict)
     quality_results: list[Any] = field(default_factory=list)
+    source_fields: dict[tuple[str, ...], Any] = field(default_factory=dict)
+    schema_changes: dict[tuple[str, ...], Any] = field(default_factory=dict)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -18,7 +18,7 @@ import pytest
 import requests
 
 from include.entities.window import Window
-from include.ingestion.errors import NotValidated
+from include.ingestion.errors import NotValidated, TooManyRejected
 from include.ingestion.landing import Landing
 from include.ingestion.personal_data import masked
 from include.sources.errors import ContractBroken, CredentialsRejected, SourceUnreachable
@@ -302,7 +302,7 @@ class _Edited:
             source.split,
             source.split_lines,
         )
-        self.parse = source.parse
+        self.parse, self.required_fields = source.parse, source.required_fields
         self._source, self._edits = source, edits
 
     async def pages(self, window: Window):
@@ -475,11 +475,12 @@ def test_two_mangled_rows_with_one_and_the_same_broken_id_are_two_rows(box, ware
     """Rows without a readable id must not make a list look moved for ever."""
     fault = {"kind": "malformed_rows", "rows": 100, "path": PATHS["orders"]}
     before = len(box.requests())
-    with faults(box, fault):
-        run = ingest(warehouse, source_of(box, "orders"), WINDOW, landing=landing)
-    pages = len(landing.manifest(run.batch).pages)
-    assert len(box.requests()) - before == pages, "read once"
-    assert run["validate", "orders"].quarantined == run["extract", "orders"].received
+    with faults(box, fault), pytest.raises(TooManyRejected, match=r"orders: .* \(100.0%\) .*: shape"):
+        ingest(warehouse, source_of(box, "orders"), WINDOW, landing=landing)
+    (batch,) = landing.batches()
+    assert len(box.requests()) - before == len(landing.manifest(batch).pages), "read once"
+    kept = warehouse.execute("SELECT count(*) FROM quarantine.rejected_rows WHERE entity = 'orders'").fetchone()
+    assert kept == (landing.manifest(batch).rows,)
     assert warehouse.execute("SELECT count(*) FROM shop.orders").fetchone() == (0,)
 
 

@@ -49,6 +49,7 @@ class Given:
         _, build = SOURCES[entity]
         real: Source = build(SourceSettings(name="given", base_url="http://127.0.0.1:1"))
         self.name, self.split, self.split_lines, self.parse = real.name, real.split, real.split_lines, real.parse
+        self.required_fields = real.required_fields
         self.entity = real.entity if expectations is None else replace(real.entity, expectations=expectations)
         self._bodies = bodies
 
