@@ -6,7 +6,7 @@ at the clock's instant and nothing newer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from include.local.sandbox.instants import FOREVER
 
 Instants = NDArray[np.int64]
+KEPT = 30_000
 
 
 class Collection:
@@ -50,6 +51,7 @@ class Collection:
         self._items = items
         self._edited: list[Any] = []
         self._removed: dict[int, int] = {}
+        self._encoded: dict[int, bytes] = {}
         self._superseded = self._instants_of_next_versions()
 
     def __len__(self) -> int:
@@ -60,6 +62,14 @@ class Collection:
         """What goes on the wire for the version at `position`."""
         known = len(self._items)
         return self._items[position] if position < known else self._edited[position - known]
+
+    def encoded(self, position: int, encode: Callable[[Any], bytes]) -> bytes:
+        """The same, as `encode` writes it; the last `KEPT` are kept, since making one takes longer than sending it."""
+        if position not in self._encoded:
+            if len(self._encoded) >= KEPT:
+                del self._encoded[next(iter(self._encoded))]
+            self._encoded[position] = encode(self.item(position))
+        return self._encoded[position]
 
     def visible(self, now: int) -> NDArray[np.bool_]:
         """Marks, for each version, whether it is the newest one at `now`."""
@@ -120,6 +130,7 @@ class Collection:
         for name in ("keys", "created", "modified", "statuses", "parents", "sort_names"):
             setattr(self, name, getattr(self, name)[: len(self._items)])
         self._edited.clear()
+        self._encoded.clear()
         self._removed.clear()
         self._superseded = self._instants_of_next_versions()
 

@@ -191,11 +191,14 @@ def _page(
     is_counted = len(chosen) > 0 or not query.offset or collection is shop.customers
     total = len(positions) if is_counted else 0
     pages = -(-total // query.per_page)
-    items = [_localised(collection.item(int(position)), shop=shop) for position in chosen]
+
+    def encode(item: Any) -> bytes:
+        return _encode(_localised(item, shop=shop))
+
+    items: list[Any] = [msgspec.Raw(collection.encoded(position, encode)) for position in chosen.tolist()]
     if without:
-        items = [
-            {name: value for name, value in msgspec.to_builtins(item).items() if name not in without} for item in items
-        ]
+        records = [msgspec.json.decode(item) for item in items]
+        items = [{name: value for name, value in record.items() if name not in without} for record in records]
     headers = {"X-WP-Total": str(total), "X-WP-TotalPages": str(pages)}
     links = _links(request, page=query.page, pages=pages)
     if links:
