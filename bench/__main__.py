@@ -10,10 +10,16 @@ import sys
 import time
 from pathlib import Path
 
-from bench import dag_parsing, landing_to_table, upsert
+from bench import dag_parsing, extraction, landing_to_table, memory, upsert
 from bench.result import Result
 
-BENCHMARKS = {"landing_to_table": landing_to_table.run, "upsert": upsert.run, "dag_parsing": dag_parsing.run}
+BENCHMARKS = {
+    "extraction": extraction.run,
+    "landing_to_table": landing_to_table.run,
+    "memory": memory.run,
+    "upsert": upsert.run,
+    "dag_parsing": dag_parsing.run,
+}
 OUTPUT = Path(".local/bench.json")
 
 
