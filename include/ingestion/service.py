@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, aclosing
 from datetime import UTC, datetime
 
 from psycopg import Connection
@@ -112,11 +112,12 @@ class IngestionService:
             return count
 
         try:
-            async for page in self._source.pages(window):
-                if writing is not None:
-                    rows += await writing
-                writing = asyncio.create_task(asyncio.to_thread(write, page))
-                pages += 1
+            async with aclosing(self._source.pages(window)) as coming:
+                async for page in coming:
+                    if writing is not None:
+                        rows += await writing
+                    writing = asyncio.create_task(asyncio.to_thread(write, page))
+                    pages += 1
         finally:
             if writing is not None:
                 rows += await writing

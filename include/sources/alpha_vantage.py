@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from datetime import UTC, date, datetime, time
 from functools import partial
 from typing import Any
@@ -52,7 +52,7 @@ class AlphaVantage(HttpSource):
     _series = msgspec.json.Decoder(_Series)
     row_decoder = msgspec.json.Decoder(WireDay)
 
-    async def pages(self, window: Window) -> AsyncIterator[Page]:
+    async def pages(self, window: Window) -> AsyncGenerator[Page]:
         """One page per symbol: the last 100 days if they reach back far enough, else the whole series.
 
         :raises SourceUnreachable: the key's limit is used up.

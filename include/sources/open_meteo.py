@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from datetime import date, datetime, time, timedelta
 from functools import partial
@@ -57,7 +57,7 @@ class OpenMeteo(HttpSource):
     _archive = msgspec.json.Decoder(_Archive)
     row_decoder = msgspec.json.Decoder(WireDay)
 
-    async def pages(self, window: Window) -> AsyncIterator[Page]:
+    async def pages(self, window: Window) -> AsyncGenerator[Page]:
         """One page per place, for the days that begin in the window and the look-back before it.
 
         :raises SourceError: a place's page could not be had, or the connection names no places.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -63,7 +63,7 @@ class Source(Protocol):
     entity: Entity
     name: str
 
-    def pages(self, window: Window) -> AsyncIterator[Page]:
+    def pages(self, window: Window) -> AsyncGenerator[Page]:
         """All pages of the window, in any order.
 
         :raises SourceError: a page could not be had.

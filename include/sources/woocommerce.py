@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from datetime import timedelta
 from functools import partial
@@ -47,7 +47,7 @@ class WooCommerceSource(HttpSource):
     is_filtered = True
     needs_currency = False
 
-    async def pages(self, window: Window) -> AsyncIterator[Page]:
+    async def pages(self, window: Window) -> AsyncGenerator[Page]:
         """All pages of the window; customers come whole, whatever the window.
 
         :raises SourceError: a page could not be had, or the list never held still.
