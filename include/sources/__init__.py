@@ -1,1 +1,1 @@
-"""Bring it in: the shop, its events, the weather and the market, over HTTP."""
+"""Bring it in: the shop, its events, the weather and the market, over HTTP or from files."""

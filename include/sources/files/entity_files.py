@@ -10,7 +10,7 @@ passed over.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -34,6 +34,7 @@ from include.sources.source import Page, Parsed
 PAGE_ROWS = 5000
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ROWS = msgspec.json.Decoder(list[msgspec.Raw])
+_NONE = msgspec.Raw(b"[]")
 
 
 class EntityFiles:
@@ -55,7 +56,7 @@ class EntityFiles:
         self._records = Records(entity, utc_columns=utc_columns)
         self._lines = Records(entity.child, utc_columns=utc_columns) if entity.child is not None else None
 
-    async def pages(self, window: Window) -> AsyncIterator[Page]:
+    async def pages(self, window: Window) -> AsyncGenerator[Page]:
         """The rows of the window, with their lines.
 
         :raises ContractBroken: a folder or a column is missing, or a file is neither CSV nor Parquet, or damaged.
@@ -73,9 +74,10 @@ class EntityFiles:
         return PageRows(body, self._records, self._lines)
 
     def split_lines(self, row: bytes) -> list[bytes]:
-        """The raw lines inside one raw row."""
-        lines = _FIELDS.decode(row).get(self.entity.child_field) if self.entity.child_field is not None else None
-        return [] if lines is None else [bytes(line) for line in _ROWS.decode(lines)]
+        """The raw lines inside one raw row; one that cannot be taken apart has none."""
+        if self.entity.child_field is None or row.startswith(b"["):
+            return []
+        return [bytes(line) for line in _ROWS.decode(_FIELDS.decode(row).get(self.entity.child_field, _NONE))]
 
     def required_fields(self) -> frozenset[str]:
         """None: a file that lacks a column is refused where it is opened."""

@@ -56,14 +56,15 @@ def _keys(rows: FileRows, places: Sequence[int], records: Records) -> list[tuple
 
 def _spooled(spool: Spool, file: int, chunk: FileRows, records: Records, lines: Records) -> list[int]:
     """Keep the lines that are wanted; gives the places of those of which nobody can tell where they belong."""
-    lone = []
+    lone, joinable = [], []
     for place in range(len(chunk)):
         try:
             key = lines.key(chunk.values(place), records.entity.key)
         except RowRejected:
             lone.append(place)
         else:
-            spool.add_line(key, file=file, number=chunk.numbers[place], raw=chunk.raw(place))
+            joinable.append((key, chunk.numbers[place], chunk.raw(place)))
+    spool.add_lines(file, joinable)
     return lone
 
 

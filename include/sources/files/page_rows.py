@@ -37,15 +37,15 @@ class RowAt:
         return RowRejected(error.rule_id, f"{error} ({self.part.place(self.rows.numbers[self.place])})")
 
     def encoded(self, records: Records) -> bytes:
-        """The row for people, as JSON."""
+        """The row for people: a JSON object of its cells."""
         return msgspec.json.encode(self.payload(records))
 
-    def payload(self, records: Records) -> dict[str, Any]:
-        """The row for people."""
+    def payload(self, records: Records) -> dict[str, Any] | list[dict[str, str]]:
+        """As `encoded`; a row that cannot be taken apart has no fields, so it is a list with its text."""
         try:
             return {name: payload_value(value) for name, value in self.values().items()}
         except RowRejected:
-            return {records.whole_row_name: self.rows.text(self.place)}
+            return [{records.whole_row_name: self.rows.text(self.place)}]
 
 
 class PageRows(Sequence[bytes]):
@@ -90,7 +90,7 @@ class PageRows(Sequence[bytes]):
             return [self[each] for each in range(len(self))[position]]
         payload = self.rows[position].payload(self._child_records if self.is_lone else self._records)  # type: ignore[arg-type]  # lone lines are those of a child
         field = self._records.entity.child_field
-        if field is not None and not self.is_lone:
+        if field is not None and isinstance(payload, dict) and not self.is_lone:
             payload[field] = [line.payload(self._child_records) for line in self.lines[position]]  # type: ignore[arg-type]  # there is a child
         return msgspec.json.encode(payload)
 

@@ -6,7 +6,7 @@ import hashlib
 import sqlite3
 import tempfile
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,14 +49,20 @@ class Spool:
         self._base.execute("INSERT INTO parents VALUES (?, ?)", (msgspec.json.encode(part), content))
         self._hashes.extend(map(_hash, keys))
 
-    def add_line(self, key: tuple[Any, ...], *, file: int, number: int, raw: bytes) -> None:
-        """Keep a line, if one of the rows added before may want it."""
+    def add_lines(self, file: int, lines: Sequence[tuple[tuple[Any, ...], int, bytes]]) -> None:
+        """Keep those of some lines of a file that one of the rows added before may want.
+
+        :param lines: key, number and raw bytes of each.
+        """
         if self._known is None:
-            self._known = np.unique(np.frombuffer(self._hashes, dtype=np.int64)) if self._hashes else np.array([])
-        hashed = _hash(key)
-        place = int(np.searchsorted(self._known, hashed))
-        if place < len(self._known) and self._known[place] == hashed:
-            self._base.execute("INSERT INTO lines VALUES (?, ?, ?, ?)", (hashed, file, number, raw))
+            self._known = np.unique(np.array(self._hashes, dtype=np.int64))
+        hashes = np.array([_hash(key) for key, _, _ in lines], dtype=np.int64)
+        left, right = (np.searchsorted(self._known, hashes, side=side) for side in ("left", "right"))
+        wanted = np.flatnonzero(left < right).tolist()
+        self._base.executemany(
+            "INSERT INTO lines VALUES (?, ?, ?, ?)",
+            ((int(hashes[place]), file, lines[place][1], lines[place][2]) for place in wanted),
+        )
 
     def parents(self) -> Iterator[tuple[Part, bytes]]:
         """The rows, as they were added."""

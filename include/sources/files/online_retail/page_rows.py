@@ -65,7 +65,7 @@ class RetailRows(Sequence[bytes]):
             return msgspec.json.encode({**found.name, LINES: [self._cells(line) for line in found.lines]})
         number, place, _ = self.broken[position - len(self.found)]
         text = self._record(number, place).raw.decode(self._exports[number].form.encoding, errors="backslashreplace")
-        return msgspec.json.encode({WHOLE_ROW: text.rstrip("\r\n")})
+        return msgspec.json.encode([{WHOLE_ROW: text.rstrip("\r\n")}])
 
     def parsed(self) -> Parsed:
         """Typed records; a line that does not fit is rejected alone, with file and line, and its row kept."""

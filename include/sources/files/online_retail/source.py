@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from array import array
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from typing import Literal
 
@@ -50,7 +50,7 @@ class OnlineRetailFiles:
         self._storage = Storage(settings)
         self._page_lines = page_lines
 
-    async def pages(self, window: Window) -> AsyncIterator[Page]:
+    async def pages(self, window: Window) -> AsyncGenerator[Page]:
         """The records of the window with the lines that make them. Lines that cannot be read come with the orders.
 
         :raises ContractBroken: there is no such folder, or a file is no Online Retail export.
@@ -68,9 +68,10 @@ class OnlineRetailFiles:
         return RetailRows(body, self.entity, self._reach(window))
 
     def split_lines(self, row: bytes) -> list[bytes]:
-        """The raw lines inside one raw row."""
-        lines = _ROW.decode(row).get(LINES) if self.entity.child is not None else None
-        return [] if lines is None else [bytes(line) for line in _ROWS.decode(lines)]
+        """The raw lines inside one raw row; one that cannot be read has none."""
+        if self.entity.child is None or row.startswith(b"["):
+            return []
+        return [bytes(line) for line in _ROWS.decode(_ROW.decode(row)[LINES])]
 
     def required_fields(self) -> frozenset[str]:
         """None: a file that lacks a column is refused where it is opened."""
