@@ -6,7 +6,7 @@ at the clock's instant and nothing newer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,6 +52,7 @@ class Collection:
         self._edited: list[Any] = []
         self._removed: dict[int, int] = {}
         self._encoded: dict[int, bytes] = {}
+        self._selected: dict[Hashable, NDArray[np.int64]] = {}
         self._superseded = self._instants_of_next_versions()
 
     def __len__(self) -> int:
@@ -70,6 +71,12 @@ class Collection:
                 del self._encoded[next(iter(self._encoded))]
             self._encoded[position] = encode(self.item(position))
         return self._encoded[position]
+
+    def selected(self, asked: Hashable, select: Callable[[], NDArray[np.int64]]) -> NDArray[np.int64]:
+        """What `select` gives for what is asked; kept until another thing is asked or a record changes."""
+        if asked not in self._selected:
+            self._selected = {asked: select()}
+        return self._selected[asked]
 
     def visible(self, now: int) -> NDArray[np.bool_]:
         """Marks, for each version, whether it is the newest one at `now`."""
@@ -135,6 +142,7 @@ class Collection:
         self._superseded = self._instants_of_next_versions()
 
     def _instants_of_next_versions(self) -> Instants:
+        self._selected = {}
         order = np.lexsort((np.arange(len(self.keys)), self.modified, self.keys))
         following = np.full(len(order), FOREVER, dtype=np.int64)
         same_record = self.keys[order][1:] == self.keys[order][:-1]

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import dataclasses
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -185,7 +186,8 @@ def _credentials(request: Request) -> tuple[str, str] | None:
 def _page(
     request: Request, collection: Collection, query: ListQuery, *, shop: Shop, without: tuple[str, ...] = ()
 ) -> Response:
-    positions = select(collection, query, now=shop.now)
+    asked = (dataclasses.replace(query, page=1), shop.now)
+    positions = collection.selected(asked, lambda: select(collection, query, now=shop.now))
     first = query.offset or (query.page - 1) * query.per_page
     chosen = positions[first : first + query.per_page]
     is_counted = len(chosen) > 0 or not query.offset or collection is shop.customers
