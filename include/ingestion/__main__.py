@@ -22,14 +22,16 @@ from include.ingestion.errors import (
     NothingLanded,
     NotValidated,
     QualityFailed,
+    RequiredFieldVanished,
+    TooManyRejected,
 )
 from include.ingestion.settings import BadSetting
 from include.sources.errors import SourceError
 from include.warehouse.connection import WarehouseUnreachable
 
 NOT_DONE = (
-    LandingDamaged, LandingNotWritable, LandingUnreachable, NotValidated, NothingLanded, QualityFailed, SourceError,
-    WarehouseUnreachable,
+    LandingDamaged, LandingNotWritable, LandingUnreachable, NotValidated, NothingLanded, QualityFailed,
+    RequiredFieldVanished, SourceError, TooManyRejected, WarehouseUnreachable,
 )  # fmt: skip
 
 

@@ -146,7 +146,8 @@ class FieldWatch:
     def met(self, changes: Iterable[SchemaChange]) -> list[KnownField]:
         """What the batch adds to what is known, with counts of this batch alone.
 
-        A field that is missing is not counted, so that it is missed until it comes back.
+        A field that is missing is not counted, so that it is missed until it comes back. What lies inside a value of
+        another kind than ever before is not learned.
         """
         missing = {each.field for each in changes if each.change == "missing"}
         added = {each.field for each in changes if each.change == "added"}
@@ -155,7 +156,7 @@ class FieldWatch:
         first, last = min(self._times), max(self._times)
         found = []
         for each in self._tally.fields():
-            if each.path not in missing:
+            if each.path not in missing and not self._is_inside_a_retyped(each):
                 found.append(
                     KnownField(
                         path=each.path,
@@ -190,6 +191,10 @@ class FieldWatch:
         within = _within(path, self._known, met)
         possible = self._tally.possible(within)
         return 1 - (met[path].present if path in met else 0) / possible if possible else 0.0
+
+    def _is_inside_a_retyped(self, field: Field) -> bool:
+        container = self._known.get(field.within)
+        return container is not None and bool(container.kinds) and not container.kinds & {"object", "array"}
 
     def _added(self, met: Mapping[str, Field]) -> Iterator[tuple]:
         parents = {_within(path, self._known, met) for path in self._known}

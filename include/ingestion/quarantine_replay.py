@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,8 +31,6 @@ from include.sources.source import Source
 from include.warehouse.receipts import Receipt
 from include.warehouse.repository import Repository
 from include.warehouse.upsert import Rejected
-
-log = logging.getLogger(__name__)
 
 _PARENTS = {entity.child.name: entity.name for entity in ENTITIES.values() if entity.child is not None}
 
@@ -69,6 +66,11 @@ class Replayed:
             f"quarantine_replay entity={self.entity} source={self.source} window={self.window} loaded={self.loaded} "
             f"superseded={self.superseded} failing={self.failing} lost={self.lost}"
         )
+
+    def lines(self) -> list[str]:
+        """What a log says of it: the line above, the receipts, and each problem."""
+        problems = [f"quarantine_replay entity={self.entity} window={self.window} problem: {p}" for p in self.problems]
+        return [str(self), *map(str, self.receipts), *problems]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,12 +133,8 @@ class QuarantineReplay:
             found[_Where(entity=parent, source=each.source, window=each.window)].add(each.entity)
         for where, entities in found.items():
             replayed = self._replay_window(where, sorted(entities), selection.rule_id)
-            if replayed is None:
-                continue
-            log.info("%s", replayed)
-            for problem in replayed.problems:
-                log.warning("quarantine_replay entity=%s window=%s problem: %s", where.entity, where.window, problem)
-            yield replayed
+            if replayed is not None:
+                yield replayed
 
     def _replay_window(self, where: _Where, entities: Sequence[str], rule_id: str | None) -> Replayed | None:
         """None if somebody else has dealt with it meanwhile."""

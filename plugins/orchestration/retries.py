@@ -12,6 +12,8 @@ NEEDS_A_PERSON = [
     "include.sources.errors.ContractBroken",
     "include.sources.errors.SettingRefused",
     "include.ingestion.errors.QualityFailed",
+    "include.ingestion.errors.TooManyRejected",
+    "include.ingestion.errors.RequiredFieldVanished",
     "include.ingestion.errors.LandingDamaged",
     "include.ingestion.errors.NotValidated",
     "include.ingestion.errors.NothingLanded",

@@ -127,6 +127,13 @@ def test_a_retyped_field_of_few_rows_is_told_with_their_share_and_these_rows_are
     assert [each["rule_id"] for each in stores.kept_rejections() if each["entity"] == "orders"] == ["shape"]
 
 
+def test_what_lies_inside_a_retyped_value_is_neither_told_nor_missed_later(stores):
+    load(stores, shop(4, extra="text"))
+    load(stores, shop(4, extra={"inside": 1}), window=NEXT_DAY)
+    load(stores, shop(4, extra="text"), window=NEXT_DAY)
+    assert set(changes(stores)) == {("extra", "retyped")}
+
+
 def test_a_field_that_every_row_had_is_missed_until_it_is_back(stores):
     load(stores, shop(**BILLED))
     for _ in range(2):

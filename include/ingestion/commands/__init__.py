@@ -6,6 +6,6 @@ A command is a module with a docstring (its help: the first line is the summary)
 
 from __future__ import annotations
 
-from include.ingestion.commands import erase, expire, replay
+from include.ingestion.commands import erase, expire, quarantine, replay, summary
 
-COMMANDS = {"replay": replay, "expire": expire, "erase": erase}
+COMMANDS = {"replay": replay, "quarantine": quarantine, "summary": summary, "expire": expire, "erase": erase}

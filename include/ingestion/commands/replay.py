@@ -29,8 +29,8 @@ from include.sources.factory import SOURCES
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
     parser.add_argument("--entity", choices=sorted(SOURCES), help="what to load")
-    parser.add_argument("--start", type=_instant, metavar="TIME", help="first instant of the range, UTC unless it says")
-    parser.add_argument("--end", type=_instant, metavar="TIME", help="first instant after the range")
+    parser.add_argument("--start", type=instant, metavar="TIME", help="first instant of the range, UTC unless it says")
+    parser.add_argument("--end", type=instant, metavar="TIME", help="first instant after the range")
     parser.add_argument("--newest", action="store_true", help="only the newest batch of exactly that window")
     parser.add_argument("--batch", metavar="NAME", help="one batch, by its name in landing")
 
@@ -74,7 +74,7 @@ def _entity(arguments: argparse.Namespace) -> str:
     return arguments.entity
 
 
-def _instant(text: str) -> datetime:
+def instant(text: str) -> datetime:
     """A date or time in ISO 8601; without a time zone it is UTC."""
     try:
         instant = datetime.fromisoformat(text)
