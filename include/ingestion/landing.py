@@ -234,25 +234,30 @@ class BatchWriter:
         self._landing, self._name = landing, name
         self._folder = landing.root / name
         self._about = (source, entity, window.start, window.end, began_at)
-        self._pages: list[LandedPage] = []
+        self._pages: dict[int, LandedPage] = {}
 
     def write(self, page: Page, *, rows: int) -> None:
-        """Keep one page.
+        """Keep one page, behind those that are kept.
 
         :raises LandingNotWritable: the store is full or not writable; the batch never appears.
         """
-        file = f"page-{len(self._pages) + 1:05d}.gz"
+        self.write_at(len(self._pages) + 1, page, rows=rows)
+
+    def write_at(self, number: int, page: Page, *, rows: int) -> None:
+        """Keep one page under its number, from 1; several may be written at once, in threads.
+
+        :raises LandingNotWritable: the store is full or not writable; the batch never appears.
+        """
+        file = f"page-{number:05d}.gz"
         write_file(self._folder / file, compressed(page.body))
-        self._pages.append(
-            LandedPage(
-                file=file,
-                request=page.request,
-                received_at=page.received_at,
-                rows=rows,
-                sha256=sha256(page.body),
-                context=page.context,
-                status=page.status,
-            )
+        self._pages[number] = LandedPage(
+            file=file,
+            request=page.request,
+            received_at=page.received_at,
+            rows=rows,
+            sha256=sha256(page.body),
+            context=page.context,
+            status=page.status,
         )
 
     def close(self) -> str:
@@ -260,7 +265,7 @@ class BatchWriter:
 
         :raises LandingNotWritable: the store is full or not writable; the batch never appears.
         """
-        manifest = Manifest(*self._about, pages=tuple(self._pages))
+        manifest = Manifest(*self._about, pages=tuple(self._pages[number] for number in sorted(self._pages)))
         self._landing.write_manifest(self._name, manifest)
         return self._name
 

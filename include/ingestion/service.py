@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import ExitStack, aclosing
 from datetime import UTC, datetime
@@ -30,6 +30,7 @@ from include.warehouse.upsert import Rejected
 
 Clock = Callable[[], datetime]
 PAGES_AHEAD = 20
+PAGES_WRITTEN_AT_ONCE = 4
 
 
 class IngestionService:
@@ -104,23 +105,24 @@ class IngestionService:
     async def _land(self, window: Window, batch: BatchWriter) -> tuple[int, int]:
         """Number of pages, number of rows."""
         pages = rows = 0
-        writing: asyncio.Task[int] | None = None
+        writing: deque[asyncio.Task[int]] = deque()
 
-        def write(page: Page) -> int:
+        def write(number: int, page: Page) -> int:
             count = len(self._source.split(page.body, window))
-            batch.write(page, rows=count)
+            batch.write_at(number, page, rows=count)
             return count
 
         try:
             async with aclosing(self._source.pages(window)) as coming:
                 async for page in coming:
-                    if writing is not None:
-                        rows += await writing
-                    writing = asyncio.create_task(asyncio.to_thread(write, page))
+                    if len(writing) == PAGES_WRITTEN_AT_ONCE:
+                        rows += await writing.popleft()
                     pages += 1
+                    writing.append(asyncio.create_task(asyncio.to_thread(write, pages, page)))
+            while writing:
+                rows += await writing.popleft()
         finally:
-            if writing is not None:
-                rows += await writing
+            await asyncio.gather(*writing, return_exceptions=True)
         return pages, rows
 
     def validate(self, window: Window, *, batch: str) -> list[Receipt]:

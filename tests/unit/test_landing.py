@@ -54,6 +54,15 @@ def test_pages_come_back_byte_for_byte_in_order_with_what_was_asked(tmp_path_fac
     assert landing.manifest(name).rows == sum(range(1, len(bodies) + 1))
 
 
+def test_pages_that_are_written_side_by_side_keep_their_order(tmp_path):
+    landing = Landing(tmp_path)
+    batch = begin(landing)
+    for number in (3, 1, 2):
+        batch.write_at(number, page(b"%d" % number, number=number), rows=1)
+    found = [(file, read.body) for file, read in landing.pages(batch.close())]
+    assert found == [("page-00001.gz", b"1"), ("page-00002.gz", b"2"), ("page-00003.gz", b"3")]
+
+
 def test_a_batch_is_nowhere_to_be_seen_until_it_is_complete(tmp_path):
     landing = Landing(tmp_path)
     batch = begin(landing)
