@@ -108,7 +108,7 @@ class IngestionService:
         writing: deque[asyncio.Task[int]] = deque()
 
         def write(number: int, page: Page) -> int:
-            count = len(self._source.split(page.body, window))
+            count = len(self._source.split(page.body, window)) - page.repeated_rows
             batch.write_at(number, page, rows=count)
             return count
 
@@ -119,10 +119,12 @@ class IngestionService:
                         rows += await writing.popleft()
                     pages += 1
                     writing.append(asyncio.create_task(asyncio.to_thread(write, pages, page)))
-            while writing:
-                rows += await writing.popleft()
         finally:
-            await asyncio.gather(*writing, return_exceptions=True)
+            written = await asyncio.gather(*writing, return_exceptions=True)
+            failed = next((outcome for outcome in written if isinstance(outcome, BaseException)), None)
+            if failed is not None:
+                raise failed
+        rows += sum(outcome for outcome in written if isinstance(outcome, int))
         return pages, rows
 
     def validate(self, window: Window, *, batch: str) -> list[Receipt]:
