@@ -9,8 +9,9 @@ and it runs again.
 
 from datetime import UTC, datetime
 
-from airflow.sdk import CronDataIntervalTimetable, dag
+from airflow.sdk import CronDataIntervalTimetable, chain, dag
 from orchestration.ingestion import ingest
+from orchestration.quarantine import summarize
 from orchestration.retries import DEFAULT_ARGUMENTS
 from orchestration.window import WINDOW_PARAMS
 
@@ -32,8 +33,7 @@ ENTITIES = {
     tags=["signals", "impact:low"],
 )
 def market_signals():
-    for entity, pool in ENTITIES.items():
-        ingest(entity, pool=pool)
+    chain([ingest(entity, pool=pool) for entity, pool in ENTITIES.items()], summarize(ENTITIES))
 
 
 market_signals()

@@ -14,6 +14,7 @@ from airflow.sdk import AssetOrTimeSchedule, CronDataIntervalTimetable, chain, d
 from orchestration.assets import SHOP_LOAD_REQUESTED
 from orchestration.features import build, publish_online
 from orchestration.ingestion import ingest
+from orchestration.quarantine import summarize
 from orchestration.retries import DEFAULT_ARGUMENTS
 from orchestration.window import WINDOW_PARAMS
 
@@ -46,6 +47,7 @@ def shop_to_features():
     published = publish_online()
     for view in built:
         chain(loaded, view, published)
+    chain(loaded, summarize(ENTITIES))
 
 
 shop_to_features()

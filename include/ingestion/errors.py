@@ -15,6 +15,10 @@ class RequiredFieldVanished(RuntimeError):
     """A source no longer sends a field without which its rows cannot be read. Nothing of the batch was loaded."""
 
 
+class StillRejected(RuntimeError):
+    """A replay of quarantine left rows there. What passed is loaded."""
+
+
 class LandingDamaged(RuntimeError):
     """A landed file is missing or is not what was written."""
 

@@ -14,6 +14,7 @@ NEEDS_A_PERSON = [
     "include.ingestion.errors.QualityFailed",
     "include.ingestion.errors.TooManyRejected",
     "include.ingestion.errors.RequiredFieldVanished",
+    "include.ingestion.errors.StillRejected",
     "include.ingestion.errors.LandingDamaged",
     "include.ingestion.errors.NotValidated",
     "include.ingestion.errors.NothingLanded",

@@ -90,6 +90,17 @@ def given_window(params: Mapping[str, Any]) -> Window:
     return Window(_instant("start", start), _instant("end", end))
 
 
+def given_instant(params: Mapping[str, Any], name: str) -> datetime | None:
+    """One of a run's parameters as an instant; a time without a zone is UTC. None if it was left empty.
+
+    :raises NoWindow: it is no time.
+    """
+    if not params.get(name):
+        return None
+    instant = _instant(name, params[name])
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+
+
 def window_extra(window: Window) -> dict[str, str]:
     """What an asset event carries, so that the runs it triggers know their window."""
     return {"start": window.start.isoformat(), "end": window.end.isoformat()}

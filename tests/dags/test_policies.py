@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 WINDOWED = {"shop_to_features", "market_signals", "churn_model"}
-BY_HAND = {"landing_replay", "customer_erasure"}
+BY_HAND = {"landing_replay", "customer_erasure", "quarantine_replay"}
 EXPECTED = {*WINDOWED, *BY_HAND, "landing_retention"}
 VERBS = (
     "extract",
@@ -27,6 +27,7 @@ VERBS = (
     "expire",
     "replay",
     "erase",
+    "summarize",
 )
 MAY_IMPORT = {"airflow", "orchestration", "datetime"}
 HEAVY = {"pandas", "sklearn", "great_expectations", "pyarrow", "psycopg"}

@@ -18,11 +18,12 @@ STEPS = {
     "shop_to_features": {
         *(f"{step}_{entity}" for step in ("extract", "validate", "upsert")
           for entity in ("customers", "products", "orders", "refunds", "events")),
-        "build_customer_rfm", "build_customer_activity", "publish_online",
+        "build_customer_rfm", "build_customer_activity", "publish_online", "summarize_window",
     },
     "market_signals": {
-        f"{step}_{entity}" for step in ("extract", "validate", "upsert")
-        for entity in ("weather_daily", "stock_prices_daily")
+        *(f"{step}_{entity}" for step in ("extract", "validate", "upsert")
+          for entity in ("weather_daily", "stock_prices_daily")),
+        "summarize_window",
     },
     "churn_model": {"build_training_set", "train", "evaluate", "promote"},
 }  # fmt: skip
