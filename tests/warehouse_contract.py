@@ -18,6 +18,7 @@ from include.entities.orders import ORDER_LINES, ORDERS, Order, OrderLine
 from include.entities.products import PRODUCTS, Product
 from include.entities.weather_daily import WEATHER_DAILY, WeatherDay
 from include.entities.window import Window
+from include.ingestion.drift import KnownField, SchemaChange
 from include.ingestion.quality import QualityResult
 from include.ingestion.quarantine import Origin, Quarantine, Resolution, Selection
 from include.ingestion.receipts import Receipts
@@ -43,6 +44,8 @@ class Stores(Protocol):
     def kept_receipts(self) -> list[Mapping[str, Any]]: ...
 
     def kept_rejections(self) -> list[Mapping[str, Any]]: ...
+
+    def kept_schema_changes(self) -> list[SchemaChange]: ...
 
     def kept_quality_results(self) -> list[tuple[str, str, bool, int, int]]: ...
 
@@ -139,6 +142,18 @@ def resolve(stores: Stores, how: Resolution, *, rows: int = 9) -> None:
         receipt = Receipt(step="upsert", entity="orders", window=WINDOW, received=0)
         stores.receipts.write(receipt, now=LATER)
         stores.quarantine.resolve(taken[:rows], as_=how, receipt=receipt, now=LATER)
+
+
+def known_field(path: str, kinds: set[str], **changes: Any) -> KnownField:
+    counts = {"is_added": False, "present": 3, "possible": 4, "first_seen_at": NOW, "last_seen_at": NOW, **changes}
+    return KnownField(path=path, kinds=frozenset(kinds), **counts)
+
+
+def schema_change(field: str, *, kind: str) -> SchemaChange:
+    return SchemaChange(
+        source="shop_api", entity="orders", field=field, change="retyped", kind=kind, detail=f"{kind}, was string",
+        example="5'; DROP TABLE ops.schema_changes; --", row_share=0.25, batch="b", first_seen_at=NOW, last_seen_at=NOW,
+    )  # fmt: skip
 
 
 class WarehouseContract:
@@ -312,6 +327,32 @@ class WarehouseContract:
         result = QualityResult(entity="orders", expectation=expectation, is_success=False, row_count=9, failed_count=2)
         stores.receipts.keep_quality_results([result], batch="b", window=WINDOW, now=NOW)
         assert stores.kept_quality_results() == [("orders", "ExpectColumnValuesToNotBeNull", False, 9, 2)]
+
+    def test_fields_that_a_source_is_known_to_send_grow_with_every_batch(self, stores: Stores) -> None:
+        keep = stores.receipts.keep_fields
+        assert stores.receipts.known_fields("shop_api", "orders") == {}
+        unknown_yet = known_field("note", set())
+        assert keep([unknown_yet, known_field("total", {"string"})], [], source="shop_api", entity="orders") == []
+        later = {"first_seen_at": LATER, "last_seen_at": LATER}
+        again = [known_field("note", {"string"}, **later), known_field("total", {"number"}, **later, is_added=True)]
+        keep(again, [], source="shop_api", entity="orders")
+        grown = {"present": 6, "possible": 8, "last_seen_at": LATER}
+        assert stores.receipts.known_fields("shop_api", "orders") == {
+            "note": known_field("note", {"string"}, **grown),
+            "total": known_field("total", {"string"}, **grown),
+        }
+        assert stores.receipts.known_fields("shop_api", "refunds") == {}
+        assert stores.receipts.known_fields("files", "orders") == {}
+
+    def test_a_change_is_new_at_its_first_sighting_alone(self, stores: Stores) -> None:
+        keep = stores.receipts.keep_fields
+        seen = [schema_change("total", kind="number"), schema_change("total", kind="object")]
+        assert keep([], seen[:1], source="shop_api", entity="orders") == seen[:1]
+        earlier = [replace(each, first_seen_at=EPOCH, last_seen_at=LATER, row_share=0.5, batch="c") for each in seen]
+        assert keep([], earlier, source="shop_api", entity="orders") == earlier[1:]
+        assert keep([], seen, source="shop_api", entity="orders") == []
+        kept = sorted(stores.kept_schema_changes(), key=lambda each: each.kind)
+        assert kept == [replace(each, first_seen_at=EPOCH, last_seen_at=LATER) for each in seen]
 
     def test_a_rejected_row_is_kept_with_reason_and_origin(self, stores: Stores) -> None:
         with stores.quarantine.intake(ORIGIN) as intake:

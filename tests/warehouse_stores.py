@@ -10,6 +10,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from include.entities.entity import Entity
+from include.ingestion.drift import SchemaChange
 from include.ingestion.landing import Landing
 from include.ingestion.memory import MemoryQuarantine, MemoryReceipts
 from include.ingestion.quarantine_in_postgres import PostgresQuarantine
@@ -59,6 +60,9 @@ class StoresInMemory:
             for row, payload in self.store.rejected_rows.values()
         ]
 
+    def kept_schema_changes(self) -> list[SchemaChange]:
+        return list(self.store.schema_changes.values())
+
     def kept_quality_results(self) -> list[tuple[str, str, bool, int, int]]:
         return [
             (each.entity, each.expectation.kind, each.is_success, each.row_count, each.failed_count)
@@ -88,6 +92,9 @@ class StoresInPostgres:
 
     def kept_rejections(self) -> list[Mapping[str, Any]]:
         return self._rows("SELECT * FROM quarantine.rejected_rows")
+
+    def kept_schema_changes(self) -> list[SchemaChange]:
+        return [SchemaChange(**row) for row in self._rows("SELECT * FROM ops.schema_changes")]
 
     def kept_quality_results(self) -> list[tuple[str, str, bool, int, int]]:
         query = "SELECT entity, expectation, is_success, row_count, failed_count FROM ops.quality_results"
