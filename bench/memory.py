@@ -17,10 +17,10 @@ from include.entities.window import Window
 from include.ingestion.landing import Landing
 from tests.integration.sandbox_process import SandboxProcess, sandbox
 
-ROWS = 100_000
+ROWS = 40_000
 TIMES = 10
 SPOILT_PER_PAGE = 50
-CUSTOMERS = 1_500
+CUSTOMERS = 1_200
 """Of the sandbox that is extracted from."""
 
 
