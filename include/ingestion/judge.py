@@ -66,7 +66,8 @@ def judge_pages(source: Source, pages: Iterable[tuple[str, Page]], window: Windo
             columns = _columns(source, [named]) if len(group) > 1 else None
             if columns is None:
                 parsed = source.parse(named[1], window)
-                yield _judge(source, window, [named], _columns_of(source.entity, parsed), parsed.rejections)
+                rejected = [each for each in parsed.rejections if _row(each) >= named[1].repeated_rows]
+                yield _judge(source, window, [named], _columns_of(source.entity, parsed), rejected)
             else:
                 yield _judge(source, window, [named], columns, [])
 
@@ -132,7 +133,8 @@ def _judge(
 ) -> JudgedPages:
     """:param rejected: what could not be read of a group of one page."""
     entity = source.entity
-    judgement = _Judgement(entity, columns, {int(each.position.split(".")[0]) for each in rejected})
+    columns = _without_repeated(columns, [page for _, page in group])
+    judgement = _Judgement(entity, columns, {_row(each) for each in rejected})
     names = [name for name, _ in group]
     rejections: dict[str, list[Rejection]] = defaultdict(list)
     if rejected:
@@ -142,6 +144,28 @@ def _judge(
         for page, rejection in _rejections(entity, columns, judgement, raw):
             rejections[names[page]].append(rejection)
     return JudgedPages(dict(group), judgement.rows, judgement.lines, dict(rejections))
+
+
+def _without_repeated(columns: Columns, pages: Sequence[Page]) -> Columns:
+    """Without the rows that stood on the page before theirs, and their lines."""
+    repeated = np.array([page.repeated_rows for page in pages], dtype=np.int64)
+    stays = columns.positions >= repeated[columns.pages]
+    if stays.all():
+        return columns
+    lines_stay = stays[columns.owners]
+    return Columns(
+        rows=_filtered(columns.rows, stays),
+        pages=columns.pages[stays],
+        positions=columns.positions[stays],
+        lines=None if columns.lines is None else _filtered(columns.lines, lines_stay),
+        owners=(np.cumsum(stays) - 1)[columns.owners[lines_stay]],
+        line_positions=columns.line_positions[lines_stay],
+    )
+
+
+def _row(rejection: Rejection) -> int:
+    """The row of its page that a rejection is about."""
+    return int(rejection.position.split(".")[0])
 
 
 class _Judgement:

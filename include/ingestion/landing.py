@@ -44,6 +44,7 @@ class LandedPage(msgspec.Struct, frozen=True):
 
     :param status: HTTP status of the answer.
     :param received_at: UTC.
+    :param rows: without the `repeated_rows` that the page before it ends with.
     :param sha256: of the bytes as they came, before compression.
     :param becoming: the checksum that the file gets; stands only while it is being rewritten, when either holds.
     """
@@ -55,6 +56,7 @@ class LandedPage(msgspec.Struct, frozen=True):
     sha256: str
     context: Mapping[str, Any] = {}
     status: int = 200
+    repeated_rows: int = 0
     becoming: str | None = None
 
     def fits(self, body: bytes) -> bool:
@@ -200,6 +202,7 @@ class Landing:
             received_at=landed.received_at,
             context=landed.context,
             status=landed.status,
+            repeated_rows=landed.repeated_rows,
         )
 
     def writing(self, batch: str, name: str) -> AbstractContextManager[BinaryIO]:
@@ -258,6 +261,7 @@ class BatchWriter:
             sha256=sha256(page.body),
             context=page.context,
             status=page.status,
+            repeated_rows=page.repeated_rows,
         )
 
     def close(self) -> str:

@@ -39,6 +39,7 @@ class Answer:
     :param request: path and query of what was asked, without credentials.
     :param received_at: when it had arrived, UTC.
     :param content: what `check` made of the body.
+    :param repeated_rows: see `Page`.
     """
 
     request: str
@@ -47,6 +48,7 @@ class Answer:
     headers: Mapping[str, str]
     received_at: datetime
     content: Any = None
+    repeated_rows: int = 0
 
     def page(self, context: Mapping[str, Any] | None = None) -> Page:
         """The answer as a page of a source."""
@@ -56,6 +58,7 @@ class Answer:
             received_at=self.received_at,
             context=context or {},
             status=self.status,
+            repeated_rows=self.repeated_rows,
         )
 
 

@@ -19,6 +19,8 @@ class Page:
     :param received_at: when it had arrived, UTC.
     :param context: what reading the body needs and the body does not say (a place, a currency).
     :param status: the HTTP status that it came with.
+    :param repeated_rows: so many of its first rows stood on the page before it, byte for byte. They are kept, and
+        neither counted nor judged again.
     """
 
     body: bytes
@@ -26,6 +28,7 @@ class Page:
     received_at: datetime
     context: Mapping[str, Any] = field(default_factory=dict)
     status: int = 200
+    repeated_rows: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,8 +18,9 @@ from array import array
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import takewhile
 
 import msgspec
 import numpy as np
@@ -135,11 +136,14 @@ class ListReader:
         return f"total={self._total} different_rows={self._different_rows()} reached_end={self._has_reached_end}"
 
     async def answers(self) -> AsyncGenerator[Answer]:
-        """Pages in order. What was read before the list moved may come again.
+        """Pages in order; of those that share rows the later one says how many of them came unchanged.
+
+        What was read before the list moved may come again.
 
         :raises SourceError: a page could not be had.
         """
         before: _Stretch | None = None
+        body_before = b"[]"
         setbacks, position, shared, back = 0, 0, SHARED, SHARED
         while not self._has_reached_end and setbacks <= SETBACKS:
             end = position + 1 if before is None else max(before.total - 1, position + 1)
@@ -152,7 +156,8 @@ class ListReader:
                         position = max(0, before.offset + PER_PAGE - back)
                         log.info("list_moved %s at=%d again_from=%d", self._name, page.offset, position)
                         break
-                    yield answer
+                    yield replace(answer, repeated_rows=_repeated(answer.body, body_before))
+                    body_before = answer.body
                     self._take(page)
                     before, position, back = page, page.offset + PER_PAGE - shared, shared
                     if self._has_reached_end:
@@ -171,6 +176,12 @@ class ListReader:
 
     def _different_rows(self) -> int:
         return int(np.unique(np.frombuffer(self._ids, dtype=np.int64)).size) if self._ids else 0
+
+
+def _repeated(body: bytes, before: bytes) -> int:
+    """How many of the first rows of a page stood on the page before it, byte for byte."""
+    known = {bytes(raw) for raw in decode(before, _ROWS)}
+    return sum(1 for _ in takewhile(lambda raw: bytes(raw) in known, decode(body, _ROWS)))
 
 
 def _rows_one_by_one(body: bytes) -> Rows:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -53,6 +54,16 @@ def test_an_order_whose_lines_are_all_bad_goes_with_a_reason():
         ("orders", "no_line_left", "0"),
         ("orders", "no_line_left", "1"),
     ]
+
+
+@pytest.mark.parametrize("last", [line(4), line(4, quantity=0)], ids=["whole page", "row by row"])
+def test_rows_that_stood_on_the_page_before_are_not_judged_again(last):
+    rows = [order(1, line(1, quantity=0)), order(2, line(2)), order(3, line(3), last)]
+    repeating = replace(page("orders", body_of("orders", rows)), repeated_rows=2)
+    result = judge_page(source("orders"), repeating, WINDOW)
+    assert result.rows["order_id"].to_pylist() == [3]
+    assert set(result.lines["order_id"].to_pylist()) == {3}
+    assert reasons(result) == ([] if last["quantity"] else [("order_lines", "quantity_positive", "2.1")])
 
 
 def test_an_order_that_never_had_lines_stays():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -30,8 +31,11 @@ class RowByRow:
         self.split, self.split_lines, self.parse = real.split, real.split_lines, real.parse
 
 
-def outcome(feed: Source, entity: str, bodies: list[bytes]) -> tuple[pa.Table, pa.Table, dict[str, list]]:
-    named = [(f"page-{number}", page(entity, body)) for number, body in enumerate(bodies)]
+def outcome(
+    feed: Source, entity: str, bodies: list[bytes], *, repeated: int = 0
+) -> tuple[pa.Table, pa.Table, dict[str, list]]:
+    pages = [replace(page(entity, body), repeated_rows=number * repeated) for number, body in enumerate(bodies)]
+    named = [(f"page-{number}", each) for number, each in enumerate(pages)]
     found = list(judge_pages(feed, named, WINDOW))
     rejections: dict[str, list] = {}
     for each in found:
@@ -42,10 +46,12 @@ def outcome(feed: Source, entity: str, bodies: list[bytes]) -> tuple[pa.Table, p
 
 def check_equal(entity: str, bodies: list[bytes]) -> None:
     feed = source(entity)
-    whole, by_row = outcome(feed, entity, bodies), outcome(RowByRow(feed), entity, bodies)
-    assert whole[0].equals(by_row[0])
-    assert whole[1].equals(by_row[1])
-    assert whole[2] == by_row[2]
+    for repeated in (0, 1):
+        whole = outcome(feed, entity, bodies, repeated=repeated)
+        by_row = outcome(RowByRow(feed), entity, bodies, repeated=repeated)
+        assert whole[0].equals(by_row[0])
+        assert whole[1].equals(by_row[1])
+        assert whole[2] == by_row[2]
 
 
 @pytest.mark.parametrize("entity", PARENTS)

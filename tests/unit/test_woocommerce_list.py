@@ -228,3 +228,17 @@ def test_no_more_pages_are_under_way_than_allowed(ahead):
     still = ChangingList([row(key, key) for key in range(2000)])
     read(still, ahead=ahead)
     assert still.most_under_way == ahead
+
+
+def test_a_page_says_how_many_of_its_rows_the_page_before_it_ended_with_unchanged():
+    async def repeated(shop: ChangingList) -> list[int]:
+        reader = ListReader(shop.ask, is_sorted_by_modification=False, ahead=1, name="resource=customers")
+        return [answer.repeated_rows async for answer in reader.answers()]
+
+    def edit_the_last_of_the_first_page(shop: ChangingList) -> None:
+        if len(shop.asked) == 1:
+            shop.rows[PER_PAGE - 1] = {**shop.rows[PER_PAGE - 1], "date_modified_gmt": "2024-02-02T00:00:00"}
+
+    rows = [{"id": number, "date_modified_gmt": "2024-01-01T00:00:00"} for number in range(250)]
+    assert asyncio.run(repeated(ChangingList(list(rows)))) == [0, 1, 1]
+    assert asyncio.run(repeated(ChangingList(list(rows), change=edit_the_last_of_the_first_page))) == [0, 0, 1]
