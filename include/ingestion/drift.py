@@ -29,6 +29,8 @@ FIRST_SIGHT_ROWS = 100
 MOST_SUSPECTS = 5_000
 VANISHED_SHARE = 0.5
 """A required field has vanished when more of the rows lack it; in fewer, only those are rejected."""
+VANISHED_ROWS = 3
+"""And when at least so many do, or half of all: of what is rare, one bad row may be all there is."""
 REGULAR_SHARE = 0.95
 NOTABLE_SHARE = 0.05
 
@@ -111,8 +113,10 @@ class FieldWatch:
             return
         is_suspect = set(suspects)
         others = [number for number in range(len(rows)) if number not in is_suspect] if suspects else range(len(rows))
-        chosen = _spread(len(others), max(int(len(rows) * PAGE_SHARE), PAGE_ROWS if self._known else FIRST_SIGHT_ROWS))
-        pages = 1 if self._pages <= FIRST_PAGES else PAGE_STEP
+        is_first_page = self._pages <= FIRST_PAGES
+        wanted = FIRST_SIGHT_ROWS if is_first_page and not self._known else PAGE_ROWS
+        chosen = _spread(len(others), max(int(len(rows) * PAGE_SHARE), wanted))
+        pages = 1 if is_first_page else PAGE_STEP
         for place in chosen:
             self._tally.look(bytes(rows[others[place]]), pages * len(others) / len(chosen))
 
@@ -177,7 +181,12 @@ class FieldWatch:
         """
         met = {each.path: each for each in self._tally.fields()}
         lacking = {path: self._lacking(path, met) for path in sorted(required)}
-        vanished = [f"`{path}` in {share:.1%}" for path, share in lacking.items() if share > VANISHED_SHARE]
+        fewest = min(VANISHED_ROWS, VANISHED_SHARE * self._tally.possible(""))
+        vanished = [
+            f"`{path}` in {share:.1%}"
+            for path, share in lacking.items()
+            if share > VANISHED_SHARE and share * self._tally.possible(_within(path, self._known, met)) >= fewest
+        ]
         if vanished:
             raise RequiredFieldVanished(
                 f"{entity}: the source no longer sends {', '.join(vanished)} of the rows (window {window}), and "

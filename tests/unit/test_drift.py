@@ -184,12 +184,31 @@ def test_a_vanished_field_of_lines_stops_the_load_and_is_named_with_its_place(st
         load(stores, [order(1, good, bad, {**bad, "id": 3})])
 
 
+def test_one_bad_line_of_a_kind_that_is_rare_is_quarantined_alone(stores):
+    load(stores, [*shop(8), order(9, fee_lines=[{"id": 91, "name": "gift wrap"}])])
+    assert len(stores.store.tables["orders"]) == 9
+    assert [(each["entity"], each["rule_id"]) for each in stores.kept_rejections()] == [("order_lines", "shape")]
+
+
 def test_a_required_field_missing_from_few_rows_quarantines_these_alone(stores):
     rows = shop(8)
     del rows[3]["total"]
     load(stores, rows)
     assert len(stores.store.tables["orders"]) == 7
     assert {each["landing_position"] for each in stores.kept_rejections()} == {"3", "3.0"}
+
+
+@pytest.mark.parametrize("bad_count", [1, 3])
+def test_what_few_rows_have_at_all_has_not_vanished_because_one_of_them_lacks_it(stores, bad_count):
+    bad = {"fee_lines": [{"id": 9, "name": "Gift wrapping"}]}
+    rows = [order(number, line(number), **(bad if number <= bad_count else {})) for number in range(1, 21)]
+    if bad_count == 1:
+        load(stores, rows)
+        assert len(stores.store.tables["orders"]) == 20
+        assert [each["landing_position"] for each in stores.kept_rejections()] == ["0.1"]
+    else:
+        with pytest.raises(RequiredFieldVanished, match=r"`fee_lines\[\].total` in 100.0%"):
+            load(stores, rows)
 
 
 def test_the_source_says_without_which_fields_it_cannot_read():
