@@ -8,7 +8,7 @@ entities without their time of reading.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Any
@@ -27,6 +27,7 @@ KEYS = {
     "signals.weather_daily": ("location", "weather_on"),
     "signals.stock_prices_daily": ("symbol", "traded_on"),
 }
+LINE_TABLES = {"orders": "shop.order_lines", "refunds": "shop.refund_lines"}
 NOT_TOLD = frozenset({"source", "content_digest", "first_seen_at", "ingested_at"})
 OBSERVED = frozenset({"weather_daily", "stock_prices_daily"})
 PERSONAL = frozenset(
@@ -61,7 +62,16 @@ def rows_of_wire(entity: str, wire: Mapping[str, Any], context: Mapping[str, Any
     :param context: what the page knows beside its rows: `currency`, the place or the symbol.
     :raises Exception: it stands for none; which one does not matter.
     """
-    return _READERS[entity](wire, context)
+    rows = _READERS[entity](wire, context)
+    if entity in LINE_TABLES:
+        rows[LINE_TABLES[entity]] = [row_of_line(entity, kind, line, wire) for kind, line in lines_in(wire)]
+    return rows
+
+
+def row_without_lines(entity: str, wire: Mapping[str, Any], context: Mapping[str, Any]) -> Row:
+    """The row of an order, refund or whatever has no lines, alone."""
+    (rows,) = _READERS[entity](wire, context).values()
+    return rows[0]
 
 
 def _customers(wire: Mapping[str, Any], context: Mapping[str, Any]) -> Rows:
@@ -125,16 +135,12 @@ def _orders(wire: Mapping[str, Any], context: Mapping[str, Any]) -> Rows:
                 "source_updated_at": modified_at,
             }
         ],
-        "shop.order_lines": list(_lines(wire, {"order_id": wire["id"]}, sign=1)),
     }
 
 
 def _refunds(wire: Mapping[str, Any], context: Mapping[str, Any]) -> Rows:
     refunded_at = instant(wire["date_created_gmt"])
     customers = [each.get("value") for each in wire.get("meta_data", []) if each.get("key") == "_customer_user"]
-    lines = list(_lines(wire, {"refund_id": wire["id"]}, sign=-1))
-    for line in lines:
-        del line["unit_price"]
     return {
         "shop.refunds": [
             {
@@ -148,24 +154,40 @@ def _refunds(wire: Mapping[str, Any], context: Mapping[str, Any]) -> Rows:
                 "source_updated_at": refunded_at,
             }
         ],
-        "shop.refund_lines": lines,
     }
 
 
-def _lines(wire: Mapping[str, Any], owner: Row, *, sign: int) -> Iterable[Row]:
-    """Lines with the version of what they belong to, which a line keeps while it does not change."""
-    for line in wire.get("line_items", []):
-        total, quantity = sign * Decimal(line["total"]), sign * line["quantity"]
+def lines_in(wire: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """The lines of an order or refund with their kinds: products, then shipping, then fees."""
+    kinds = (("product", "line_items"), ("shipping", "shipping_lines"), ("fee", "fee_lines"))
+    return [(kind, line) for kind, name in kinds for line in wire.get(name, [])]
+
+
+def row_of_line(entity: str, kind: str, line: Mapping[str, Any], wire: Mapping[str, Any]) -> Row:
+    """The row of one line, without a version: a line keeps its own while it does not change.
+
+    :raises Exception: it stands for none.
+    """
+    is_refund = entity == "refunds"
+    sign = -1 if is_refund else 1
+    total = sign * Decimal(line["total"])
+    row = {"refund_id" if is_refund else "order_id": wire["id"], "line_id": line["id"], "kind": kind}
+    if kind == "product":
+        row |= {
+            "product_id": line.get("product_id") or None,
+            "sku": line.get("sku") or None,
+            "name": line["name"] or "",
+        }
+        row |= {"quantity": sign * line["quantity"]}
         price = line.get("price")
         each = Decimal(str(price)) if price is not None else _WIDE.divide(total, Decimal(line["quantity"] or 1))
-        goods = {"product_id": line.get("product_id") or None, "sku": line.get("sku") or None, "quantity": quantity}
-        amounts = {"unit_price": each.quantize(_STEP, context=_WIDE), "total_amount": total}
-        yield {**owner, "line_id": line["id"], "kind": "product", "name": line["name"] or "", **goods, **amounts}
-    for kind, title in (("shipping", "method_title"), ("fee", "name")):
-        for line in wire.get(f"{kind}_lines", []):
-            total = sign * Decimal(line["total"])
-            bare = {"product_id": None, "sku": None, "quantity": 1, "unit_price": total, "total_amount": total}
-            yield {**owner, "line_id": line["id"], "kind": kind, "name": line.get(title) or "", **bare}
+    else:
+        title = "method_title" if kind == "shipping" else "name"
+        row |= {"product_id": None, "sku": None, "name": line.get(title) or "", "quantity": 1}
+        each = total
+    if not is_refund:
+        row["unit_price"] = each.quantize(_STEP, context=_WIDE)
+    return {**row, "total_amount": total}
 
 
 def _events(wire: Mapping[str, Any], context: Mapping[str, Any]) -> Rows:

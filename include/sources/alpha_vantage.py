@@ -28,7 +28,7 @@ class _About(msgspec.Struct):
 
 class _Series(msgspec.Struct):
     about: _About = msgspec.field(name="Meta Data", default_factory=_About)
-    days: dict[str, Any] | None = msgspec.field(name="Time Series (Daily)", default=None)
+    days: dict[str, msgspec.Raw] | None = msgspec.field(name="Time Series (Daily)", default=None)
     error: str | None = msgspec.field(name="Error Message", default=None)
     note: str | None = msgspec.field(name="Note", default=None)
     information: str | None = msgspec.field(name="Information", default=None)
@@ -122,15 +122,18 @@ class AlphaVantage(HttpSource):
         """
         reach = window.widened(back=self.entity.look_back)
         days = decode(body, self._series).days or {}
-        return [
-            msgspec.json.encode({**(numbers if isinstance(numbers, dict) else {"numbers": numbers}), "day": day})
-            for day, numbers in sorted(days.items())
-            if _may_begin_in(reach, day)
-        ]
+        return [_dated(day, bytes(numbers)) for day, numbers in sorted(days.items()) if _may_begin_in(reach, day)]
 
     def to_record(self, wire: WireDay, page: Page) -> PriceDay:
         """A trading day of one symbol; the time of reading is its version."""
         return _to_price_day(wire, page)
+
+
+def _dated(day: str, numbers: bytes) -> bytes:
+    """A day's numbers with the day among them, untouched otherwise; what is no object stands under `numbers`."""
+    told = b'"day":' + msgspec.json.encode(day)
+    inside = numbers.strip()[1:-1].strip() if numbers.lstrip().startswith(b"{") else b'"numbers":' + numbers
+    return b"{" + inside + (b"," if inside else b"") + told + b"}"
 
 
 def _may_begin_in(window: Window, day: str) -> bool:

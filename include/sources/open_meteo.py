@@ -35,9 +35,12 @@ GRID_DEGREES = 1.0
 
 class _Archive(msgspec.Struct):
     daily_units: dict[str, str]
-    daily: dict[str, list[Any]]
+    daily: dict[str, list[msgspec.Raw]]
     latitude: float | None = None
     longitude: float | None = None
+
+
+_DAY = msgspec.json.Decoder(date)
 
 
 class WireDay(msgspec.Struct):
@@ -96,7 +99,7 @@ class OpenMeteo(HttpSource):
             away = abs((found if found is not None else 0.0) - float(place[name]))
             if found is not None and min(away, 360 - away) > GRID_DEGREES:
                 raise ValueError(f"it is of {name} {found} and not of {place['name']}")
-        told = archive.daily.get("time", [])
+        told = [bytes(day) for day in archive.daily.get("time", [])]
         if len(told) != (days[1] - days[0]).days + 1 or any(_is_elsewhere(day, days) for day in told):
             raise ValueError(f"it has {len(told)} days and is not of the days {days[0]} to {days[1]}")
 
@@ -116,20 +119,20 @@ class OpenMeteo(HttpSource):
         lengths = {name: len(values) for name, values in archive.daily.items()}
         if len(set(lengths.values())) != 1 or "time" not in lengths:
             raise ContractBroken(f"Open-Meteo's arrays do not match: {lengths}. Nothing was loaded.")
-        names = list(archive.daily)
+        names = [msgspec.json.encode(name) + b":" for name in archive.daily]
         days = zip(*archive.daily.values(), strict=True)
-        return [msgspec.json.encode(dict(zip(names, day, strict=True))) for day in days]
+        return [b"{" + b",".join(n + bytes(v) for n, v in zip(names, day, strict=True)) + b"}" for day in days]
 
     def to_record(self, wire: WireDay, page: Page) -> WeatherDay:
         """A day of one place; the time of reading is its version."""
         return _to_weather_day(wire, page)
 
 
-def _is_elsewhere(text: Any, days: tuple[date, date]) -> bool:
+def _is_elsewhere(raw: bytes, days: tuple[date, date]) -> bool:
     """Whether it is a day that was not asked for; what is no day will be rejected for that."""
     try:
-        moment = datetime.combine(date.fromisoformat(text), time.min)
-    except (TypeError, ValueError):
+        moment = datetime.combine(_DAY.decode(raw), time.min)
+    except ValueError:
         return False
     start, last = (datetime.combine(day, time.min) for day in days)
     return is_of_another_time(moment, start=start, end=last + timedelta(days=1))

@@ -8,7 +8,7 @@ that lies outside of the slice.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,6 +18,7 @@ import msgspec
 from include.entities.events import EVENTS, Event
 from include.entities.window import Window
 from include.sources.errors import SourceUnreachable
+from include.sources.free_numbers import exact_float
 from include.sources.http import HttpClient
 from include.sources.http_source import HttpSource
 from include.sources.other_answers import is_of_another_time
@@ -72,9 +73,9 @@ class SegmentEvents(HttpSource):
     """The event export, by the time events were received."""
 
     entity = EVENTS
-    row_decoder = msgspec.json.Decoder(WireEvent)
+    row_decoder = msgspec.json.Decoder(WireEvent, float_hook=exact_float)
 
-    async def pages(self, window: Window) -> AsyncIterator[Page]:
+    async def pages(self, window: Window) -> AsyncGenerator[Page]:
         """All pages of the window, slices of time side by side.
 
         :raises SourceError: a page could not be had, or is missing its events.

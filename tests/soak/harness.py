@@ -29,7 +29,10 @@ from tests.wire_rows import NOT_TOLD, OBSERVED, Rows, read_json
 log = logging.getLogger("include.soak")
 
 KNOWN_ERRORS = ("include.sources.errors", "include.ingestion.errors")
-WHAT_TO_DO = ("clear this task", "Check ", "Correct ", "Remove ", "Ask for", "See ", "wait ", "write that address")
+WHAT_TO_DO = (
+    "clear this task", "clear the validate task", "Check ", "Correct ", "Remove ", "Ask for", "See ", "wait ",
+    "write that address",
+)  # fmt: skip
 LIMITS = HttpLimits(attempts=8, request_seconds=20, patience_seconds=60, first_wait_seconds=0.001)
 _CLEARED = (
     *ALL_TABLES, "quarantine.rejected_rows", "ops.receipts", "ops.quality_results", "ops.source_fields",

@@ -17,6 +17,7 @@ import msgspec
 
 from include.entities.entity import Entity
 from include.sources.files.rows import WHOLE_PERSONAL_ROW, WHOLE_ROW
+from include.sources.free_numbers import exact_float
 from include.sources.parsing import RowRejected, currency_code, decode_row, id_of, money, required_utc
 from include.sources.personal_data import without_personal_data
 
@@ -228,7 +229,7 @@ def _choice(allowed: Sequence[Any]) -> Reading:
 
 
 def _json(kind: Any) -> Reading:
-    decoder = msgspec.json.Decoder(kind)
+    decoder = msgspec.json.Decoder(kind, float_hook=exact_float)
 
     def read(value: Any, name: str) -> Any:
         try:
