@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -154,7 +154,7 @@ def _try_found(
 def _trial(source: Source, page: Page, rows: Sequence[bytes], chosen: Mapping[int, RawRow], *, file: str) -> Trial:
     reader = _SomeRows(source, chosen)
     window = next(iter(chosen.values())).origin.window
-    judged = judge_page(reader, page, window)
+    judged = judge_page(reader, replace(page, repeated_rows=0), window)
     refused = {int(each.position) for each in judged.rejections if "." not in each.position}
     passing = [place for place in reader.read if place not in refused]
     if len(passing) != judged.rows.num_rows:
@@ -234,7 +234,7 @@ class _SomeRows:
         self._source = source
         self._numbers = numbers
 
-    def pages(self, window: Window) -> AsyncIterator[Page]:
+    def pages(self, window: Window) -> AsyncGenerator[Page]:
         """See `Source.pages`."""
         return self._source.pages(window)
 
