@@ -187,6 +187,16 @@ def merge(entity: Entity, *, is_correction: bool = False) -> sql.Composed:
     )
 
 
+def analyse_incoming(entity: Entity) -> sql.Composed:
+    """Tell the planner what keys came in."""
+    return sql.SQL("ANALYZE {} ({})").format(incoming_table(entity), key_list(entity))
+
+
+def analyse_changed(entity: Entity) -> sql.Composed:
+    """Tell the planner what keys were written, and how."""
+    return sql.SQL("ANALYZE {}").format(changed_table(entity))
+
+
 def create_changed(entity: Entity) -> sql.Composed:
     """An empty temporary table for the outcome of `merge`."""
     name = f"changed_{entity.name}"

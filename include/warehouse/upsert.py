@@ -45,6 +45,8 @@ class Rejected:
 
 
 NOTHING_REJECTED = Rejected()
+ANALYSED_FROM = 10_000
+"""Temporary tables of so many rows are analysed: without statistics the planner has joined them row against row."""
 NO_DETAILS: Mapping[str, Any] = MappingProxyType({})
 Rows: TypeAlias = pa.Table | pa.RecordBatchReader
 
@@ -93,8 +95,10 @@ def upsert_rows(
         newest = incoming.newest_version_at
         accounts = [(incoming, rejected.rows, counts)]
         if incoming_lines is not None:
-            was_folded = counts["duplicate"] > 0
-            line_counts = _merge_lines(cursor, incoming_lines, entity, parameters, was_folded=was_folded)
+            was_folded, are_updated = counts["duplicate"] > 0, counts["updated"] > 0
+            line_counts = _merge_lines(
+                cursor, incoming_lines, entity, parameters, was_folded=was_folded, are_updated=are_updated
+            )
             accounts.append((incoming_lines, rejected.child_rows, line_counts))
         for account, rejected_count, outcome in accounts:
             receipt = Receipt(
@@ -148,6 +152,8 @@ def _merge(
     entity = incoming.entity
     cursor.execute(statements.create_incoming(entity))
     incoming.copy(cursor, statements.columns_of(entity))
+    if incoming.row_count >= ANALYSED_FROM:
+        cursor.execute(statements.analyse_incoming(entity))
     duplicate = 0
     if _has_duplicates(cursor, entity):
         fold = statements.fold_superseded(entity)
@@ -158,6 +164,8 @@ def _merge(
         cursor.execute(statements.create_changed(entity))
     merge = statements.merge(entity, is_correction=is_correction)
     inserted, updated, oldest = _one(cursor.execute(merge, parameters))
+    if entity.child is not None and inserted + updated >= ANALYSED_FROM:
+        cursor.execute(statements.analyse_changed(entity))
     left_alone = incoming.row_count - duplicate - inserted - updated
     stale = _one(cursor.execute(statements.count_stale(entity)))[0] if left_alone else 0
     counts = {
@@ -171,18 +179,26 @@ def _merge(
 
 
 def _merge_lines(
-    cursor: Cursor, incoming: _Incoming, parent: Entity, parameters: Mapping[str, Any], *, was_folded: bool
+    cursor: Cursor,
+    incoming: _Incoming,
+    parent: Entity,
+    parameters: Mapping[str, Any],
+    *,
+    was_folded: bool,
+    are_updated: bool,
 ) -> dict[str, int]:
     child = incoming.entity
     cursor.execute(statements.create_incoming(child, parent=parent))
     incoming.copy(cursor, [*statements.columns_of(child), "parent_digest"])
+    if incoming.row_count >= ANALYSED_FROM:
+        cursor.execute(statements.analyse_incoming(child))
     duplicate = 0
     if was_folded:
         duplicate += cursor.execute(statements.drop_lines_of_superseded_parents(child, parent)).rowcount
     if _has_duplicates(cursor, child):
         duplicate += cursor.execute(statements.drop_superseded(child)).rowcount
     inserted, updated = _one(cursor.execute(statements.merge_lines(child, parent), parameters))
-    deleted = cursor.execute(statements.delete_vanished_lines(child, parent)).rowcount
+    deleted = cursor.execute(statements.delete_vanished_lines(child, parent)).rowcount if are_updated else 0
     left_alone = incoming.row_count - duplicate - inserted - updated
     stale = _one(cursor.execute(statements.count_stale_lines(child, parent)))[0] if left_alone else 0
     return {
