@@ -187,6 +187,18 @@ def merge(entity: Entity, *, is_correction: bool = False) -> sql.Composed:
     )
 
 
+def is_taken_for_empty(entity: Entity) -> sql.Composed:
+    """Whether the statistics of the entity's table say that it has no rows, though it has pages."""
+    return sql.SQL("SELECT reltuples = 0 AND pg_relation_size(oid) > 0 FROM pg_class WHERE oid = {}::regclass").format(
+        sql.Literal(stored_table(entity).as_string(None))
+    )
+
+
+def analyse_stored(entity: Entity) -> sql.Composed:
+    """Count the rows of the entity's table anew."""
+    return sql.SQL("ANALYZE {}").format(stored_table(entity))
+
+
 def analyse_incoming(entity: Entity) -> sql.Composed:
     """Tell the planner what keys came in."""
     return sql.SQL("ANALYZE {} ({})").format(incoming_table(entity), key_list(entity))

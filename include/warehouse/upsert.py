@@ -160,6 +160,7 @@ def _merge(
         if fold is not None:
             cursor.execute(fold)
         duplicate = cursor.execute(statements.drop_superseded(entity)).rowcount
+    _count_anew_if_taken_for_empty(cursor, entity)
     if entity.child is not None:
         cursor.execute(statements.create_changed(entity))
     merge = statements.merge(entity, is_correction=is_correction)
@@ -197,6 +198,7 @@ def _merge_lines(
         duplicate += cursor.execute(statements.drop_lines_of_superseded_parents(child, parent)).rowcount
     if _has_duplicates(cursor, child):
         duplicate += cursor.execute(statements.drop_superseded(child)).rowcount
+    _count_anew_if_taken_for_empty(cursor, child)
     inserted, updated = _one(cursor.execute(statements.merge_lines(child, parent), parameters))
     deleted = cursor.execute(statements.delete_vanished_lines(child, parent)).rowcount if are_updated else 0
     left_alone = incoming.row_count - duplicate - inserted - updated
@@ -209,6 +211,15 @@ def _merge_lines(
         "duplicate": duplicate,
         "deleted": deleted,
     }
+
+
+def _count_anew_if_taken_for_empty(cursor: Cursor, entity: Entity) -> None:
+    """Where an ANALYZE ran while the first rows were not committed yet, Postgres takes a full table for an empty one.
+
+    It then joins row against row, which has taken hours where seconds do.
+    """
+    if _one(cursor.execute(statements.is_taken_for_empty(entity)))[0]:
+        cursor.execute(statements.analyse_stored(entity))
 
 
 def _one(cursor: Cursor) -> tuple[Any, ...]:

@@ -197,7 +197,13 @@ def order_digest(each: Order) -> bytes:
     return digest_of((replace(each, lines=(), source_updated_at=EPOCH), sorted({digest_of(o) for o in each.lines})))
 
 
-def load_orders(conn: psycopg.Connection, records: list[Order], *, now: datetime = NOW, **options: Any) -> list:
+def load_orders(conn: psycopg.Connection, records: list[Order], **options: Any) -> list:
+    receipts = insert_orders(conn, records, **options)
+    conn.commit()
+    return receipts
+
+
+def insert_orders(conn: psycopg.Connection, records: list[Order], *, now: datetime = NOW, **options: Any) -> list:
     """As validation would hand them over: streamed, the lines with their order's version and digest."""
     child = ORDERS.child
     assert child is not None
@@ -211,11 +217,9 @@ def load_orders(conn: psycopg.Connection, records: list[Order], *, now: datetime
         digests=[digest_of(line) for line in lines],
     ).append_column("parent_digest", pa.array([digest for _, digest in owners], DIGEST))
     streams = [each.to_reader(max_chunksize=2) for each in (rows, line_rows)]
-    receipts = upsert_rows(
+    return upsert_rows(
         conn, ORDERS, streams[0], window=WINDOW, source="shop_api", now=now, child_rows=streams[1], **options
     )
-    conn.commit()
-    return receipts
 
 
 orders = st.builds(
@@ -437,6 +441,18 @@ def test_a_missing_or_retyped_column_is_refused_before_anything_is_written(wareh
     with pytest.raises(SchemaMismatch, match="customer_id is string"):
         upsert_rows(warehouse, CUSTOMERS, retyped, window=WINDOW, source="s", now=NOW)
     assert warehouse.execute("SELECT count(*) FROM shop.customers").fetchone() == (0,)
+
+
+def test_a_full_table_that_postgres_takes_for_an_empty_one_is_counted_before_the_merge(warehouse_dsn, warehouse):
+    """As after an automatic ANALYZE in the middle of a first load, whose rows nobody else can see yet."""
+    taken_for = "SELECT relname, reltuples FROM pg_class WHERE relname IN ('orders', 'order_lines') ORDER BY 1 DESC"
+    records = [order(key, 1, (1, 2)) for key in range(1, 301)]
+    with warehouse.transaction(), psycopg.connect(warehouse_dsn, autocommit=True) as another:
+        insert_orders(warehouse, records)
+        another.execute("ANALYZE shop.orders, shop.order_lines")
+    assert warehouse.execute(taken_for).fetchall() == [("orders", 0), ("order_lines", 0)]
+    load_orders(warehouse, [order(1, 2, (2, 3))])
+    assert warehouse.execute(taken_for).fetchall() == [("orders", 300), ("order_lines", 600)]
 
 
 def test_two_loads_of_the_same_rows_at_once_insert_them_once(warehouse_dsn):
