@@ -44,7 +44,7 @@ class CannedApi:
         settings = SourceSettings(
             name=name, base_url=self.base_url, login="k", password="s", extra=EXTRA.get(entity, {})
         )
-        source = build(settings, limits=IMPATIENT)  # type: ignore[call-arg]
+        source = build(settings, limits=replace(IMPATIENT, attempts=2))  # type: ignore[call-arg]
         source.entity = _judged_row_by_row(source.entity)
         return source
 

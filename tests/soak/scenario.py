@@ -84,18 +84,16 @@ def draw(seed: int, world: World) -> Scenario:
     entity = dice.choice([*TABLES, "orders", "events"])
     main = _reading(dice, world)
     world.set_clock(main.clock)
-    edits = _edits(dice, world, entity, main) if entity in EDITABLE and dice.random() < 0.4 else ()
+    edits = _edits(dice, world, entity, main) if entity in EDITABLE and dice.random() < 0.6 else ()
     before = _before(dice, main)
     faults = [_fault(dice, kind, entity) for kind in _kinds(dice, entity)]
     for fault in faults:
         if fault["kind"] == "stale_page" and dice.random() < 0.3:
             fault["is_whole"] = _looks_old(world, entity, before, main)
-    if edits:
-        faults.insert(
-            dice.randint(0, len(faults)),
-            {"kind": "edit_records", "collection": entity, "edits": list(edits), "skip": dice.randint(0, 4), "times": 1,
-             "path": PATHS[entity]},
-        )  # fmt: skip
+    for first in range(0, len(edits), 2):
+        at_once = {"collection": entity, "edits": list(edits[first : first + 2])}
+        moment = {"skip": dice.choice([0, 1, 1, 2, 3, 5]), "times": 1, "path": PATHS[entity]}
+        faults.insert(dice.randint(0, len(faults)), {"kind": "edit_records", **at_once, **moment})
     return Scenario(
         seed=seed,
         entity=entity,
@@ -111,7 +109,7 @@ def draw(seed: int, world: World) -> Scenario:
 
 def _reading(dice: random.Random, world: World) -> Reading:
     """A window somewhere in the shop's two years, read some time after its end."""
-    length = dice.choice([DAY, DAY, 3 * DAY, 30 * DAY, 120 * DAY, world.end - world.start])
+    length = dice.choice([DAY, 3 * DAY, 30 * DAY, 120 * DAY, 240 * DAY, world.end - world.start])
     latest = world.end - length
     start = world.start + timedelta(days=dice.randint(0, (latest - world.start).days))
     if dice.random() < 0.3 and start + length < latest:

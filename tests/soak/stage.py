@@ -8,7 +8,7 @@ from unittest import mock
 
 CUSTOMERS = 30
 SHOP_SEED = 11
-ROWS_PER_PAGE = 25
+ROWS_PER_PAGE = 12
 EVENTS_PER_PAGE = 150
 
 
