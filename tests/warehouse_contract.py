@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from include.entities.customers import CUSTOMERS, Customer
-from include.entities.entity import DIGEST, Entity, Expectation, digest_of
+from include.entities.entity import DIGEST, Entity, Expectation
 from include.entities.events import EVENTS, Event
 from include.entities.orders import ORDER_LINES, ORDERS, Order, OrderLine
 from include.entities.products import PRODUCTS, Product
@@ -26,6 +26,7 @@ from include.sources.source import Rejection
 from include.warehouse.receipts import Receipt
 from include.warehouse.repository import Repository
 from include.warehouse.upsert import Rejected
+from tests.record_digest import digest_of
 
 EPOCH = datetime(2024, 1, 1, tzinfo=UTC)
 WINDOW = Window(EPOCH, EPOCH + timedelta(days=1))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -172,12 +171,6 @@ def with_digests(rows: pa.Table, digests: Sequence[bytes] | pa.Array, *, name: s
     """The rows with one more column: their digests."""
     column = digests if isinstance(digests, pa.Array) else pa.array(digests, DIGEST)
     return rows.append_column(pa.field(name, DIGEST), column)
-
-
-def digest_of(content: Any) -> bytes:
-    """Digest of a record's content: 16 bytes, the same on every machine and run."""
-    encoded = msgspec.json.encode(content, order="deterministic")
-    return hashlib.md5(encoded, usedforsecurity=False).digest()
 
 
 def _strip_optional(hint: Any) -> Any:

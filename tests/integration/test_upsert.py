@@ -15,13 +15,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from include.entities.customers import CUSTOMERS, Customer
-from include.entities.entity import DIGEST, Entity, digest_of
+from include.entities.entity import DIGEST, Entity
 from include.entities.orders import ORDERS, Order, OrderLine
 from include.entities.products import PRODUCTS, Product
 from include.entities.weather_daily import WEATHER_DAILY, WeatherDay
 from include.entities.window import Window
 from include.warehouse.connection import connect_warehouse
 from include.warehouse.upsert import SchemaMismatch, upsert_rows
+from tests.record_digest import digest_of
 
 EPOCH = datetime(2024, 1, 1, tzinfo=UTC)
 WINDOW = Window(EPOCH, EPOCH + timedelta(days=1))
