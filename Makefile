@@ -34,7 +34,7 @@ ingestion: venv ## work on what was brought in: DO="replay --entity orders --sta
 	@$(PYTHON) -m include.local.ingestion $(DO)
 
 test: venv ## run all tests: unit, integration, dags, e2e
-	@$(PYTHON) -m pytest $(wildcard tests/unit tests/integration tests/dags tests/e2e)
+	@$(PYTHON) -m pytest --numprocesses 2 --dist loadfile $(wildcard tests/unit tests/integration tests/dags tests/e2e)
 
 soak: venv ## a thousand randomised loads under faults [RUNS=n, SEED=n to repeat one]
 	@$(PYTHON) -m tests.soak
