@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import pyarrow as pa
@@ -81,13 +82,7 @@ class _Library:
     """Great Expectations, ready to look at slices."""
 
     def __init__(self, entity: Entity) -> None:
-        os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
-        import great_expectations
-
-        context = great_expectations.get_context(mode="ephemeral")
-        context.variables.progress_bars = {"globally": False}  # type: ignore[assignment]  # the documented form
-        assets = context.data_sources.add_pandas("batch").add_dataframe_asset("rows")
-        self._definition = assets.add_batch_definition_whole_dataframe("all")
+        self._definition = _definition()
         self._entity = entity
 
     def outcomes(self, wanted: Sequence[Expectation], rows: pa.Table) -> list[tuple[Expectation, Any]]:
@@ -116,6 +111,18 @@ class _Library:
                 )
             outcomes.append((expectation, found))
         return outcomes
+
+
+@cache
+def _definition() -> Any:
+    """What a table is handed over through; once per process, for it takes a quarter of a second."""
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    import great_expectations
+
+    context = great_expectations.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False}  # type: ignore[assignment]  # the documented form
+    assets = context.data_sources.add_pandas("batch").add_dataframe_asset("rows")
+    return assets.add_batch_definition_whole_dataframe("all")
 
 
 class _Tally:

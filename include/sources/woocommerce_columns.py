@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -85,7 +86,7 @@ class ParentColumns:
             counts.append(len(typed))
             rows.extend(typed)
             for gathered, (_, name, _) in zip(lines, _LINES, strict=True):
-                gathered.extend([getattr(row, name) for row in typed])
+                gathered.extend(list(map(attrgetter(name), typed)))
         page_of_row = np.repeat(np.arange(len(pages)), counts)
         table = table_of(self.entity, self.to_rows(rows, [pages[number] for number in page_of_row.tolist()]))
         owners, line_table = self._lines(lines, table)
