@@ -102,7 +102,7 @@ class _Library:
         results = batch.validate(suite, result_format="BASIC").results
         outcomes = []
         for found in results:  # sorted by column, not as asked for
-            expectation = wanted[found.expectation_config.meta[_NUMBER]]  # type: ignore[union-attr]  # ours
+            expectation = wanted[found.expectation_config.meta[_NUMBER]]
             raised = _exception_in(found.exception_info or {})
             if raised is not None:
                 raise RuntimeError(
