@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from include.entities.orders import ORDERS
 from include.entities.window import Window
 from tests.integration.observed_platform import Platform, landing_in, metrics_server
 from tests.integration.prometheus_process import Prometheus, prometheus
@@ -127,8 +128,9 @@ def _troubles(platform: Platform) -> None:
     """Rows that cannot be read, a server that fails, a broken expectation, a field that is gone."""
     window = {"modified_after": "2024-06-04T00:00:00", "modified_before": "2024-06-07T00:00:00"}
     orders = platform.box.pages("/orders", **window, dates_are_gmt="true")
-    assert orders, "the sandbox has no orders in the window"
-    for order in orders:
+    spoilt = orders[: int(len(orders) * ORDERS.rejection_limit.share)]
+    assert spoilt, "the sandbox has too few orders in the window"
+    for order in spoilt:
         platform.box.edit("orders", order["id"], modified_at="2024-06-06T23:59:00Z", set={"total": "plenty"})
     platform.box.add_fault(kind="server_error", path="/wp-json/wc/v3/orders", times=1)
     platform.load("orders", SECOND, at=LONG_AGO)

@@ -240,8 +240,9 @@ def test_the_record_is_named_in_the_singular(name, record):
 
 def test_make_passes_name_and_connection_on():
     shown = subprocess.run(
-        ["make", "-n", "new-source", "NAME=reviews", "CONNECTION=shop_api"], cwd=ROOT, capture_output=True, text=True
-    ).stdout.splitlines()[-1]
+        ["make", "--no-print-directory", "-n", "new-source", "NAME=reviews", "CONNECTION=shop_api"],
+        cwd=ROOT, capture_output=True, text=True,
+    ).stdout.splitlines()[-1]  # fmt: skip
     script = shown.replace(".venv/bin/python -m include.local.new_source", "printf '%s\\n'")
     environment = {**os.environ, "NAME": "reviews", "CONNECTION": "shop_api"}
     told = subprocess.run(["sh", "-c", script], env=environment, capture_output=True, text=True, check=True)

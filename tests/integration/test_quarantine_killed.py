@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import signal
@@ -56,13 +57,8 @@ def test_killing_a_replay_at_any_moment_and_running_it_again_gives_the_same_tabl
         "PYTHONUNBUFFERED": "1",
     }  # fmt: skip
     command = [sys.executable, "-m", "include.ingestion", "quarantine", "replay"]
-    for _ in range(KILLS):
-        with subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, text=True) as killed:
-            assert killed.stdout is not None
-            for _ in range(chance.randint(1, 2)):
-                assert any(line.startswith("quarantine_replay entity=orders") for line in killed.stdout), "it had ended"
-            time.sleep(chance.uniform(0, 0.1))
-            killed.send_signal(signal.SIGKILL)
+    ends = [_killed_after(chance.randint(1, 2), chance.uniform(0, 0.03), command, environment) for _ in range(KILLS)]
+    assert ends.count(-signal.SIGKILL) >= 2, "the replay had ended before it could be killed"
     done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     assert contents(warehouse, "orders") == truth
@@ -72,6 +68,17 @@ def test_killing_a_replay_at_any_moment_and_running_it_again_gives_the_same_tabl
         "SELECT sum(inserted), count(*) FROM ops.receipts WHERE entity = 'orders' AND step = 'upsert'"
     ).fetchone()
     assert twice is not None and twice[0] == len(truth["shop.orders"]), "a receipt counts what was inserted, once"
+
+
+def _killed_after(windows: int, seconds: float, command: list[str], environment: dict[str, str]) -> int:
+    """Kill a replay some moments after it has told of so many windows; its exit code, 0 if it was through by then."""
+    with subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, text=True) as replay:
+        assert replay.stdout is not None
+        told = (line for line in replay.stdout if line.startswith("quarantine_replay entity=orders"))
+        if len(list(itertools.islice(told, windows))) == windows:
+            time.sleep(seconds)
+            replay.send_signal(signal.SIGKILL)
+    return replay.returncode
 
 
 def _truth(postgres_server, box, tmp_path):
