@@ -1,8 +1,9 @@
 """`/metrics` for Prometheus: `python -m include.ingestion.metrics [--host …] [--port …] [--once]`.
 
-Everything is read from the warehouse at each scrape, so the end of a task's process loses nothing. The warehouse's
-address comes from AIRFLOW_CONN_WAREHOUSE, the JSON form of an Airflow connection. While Postgres is down the answer is
-`regulars_up 0` without the rest. Exit codes: 1 when `--once` finds the warehouse down, 2 for a wrong setting or a port
+Everything is read from the warehouse at each scrape, so the end of a task's process loses nothing; one that is killed
+loses nothing of rows and receipts, and of requests the last second at most. The warehouse's address comes from
+AIRFLOW_CONN_WAREHOUSE, the JSON form of an Airflow connection. While Postgres is down the answer is `regulars_up 0`
+without the rest. Exit codes: 1 when `--once` finds the warehouse down, 2 for a wrong setting or a port
 that is taken.
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Callable
 from datetime import timedelta
@@ -12,10 +13,17 @@ import psycopg
 import pytest
 
 from include.ingestion import network_store
+from include.ingestion.landing import BatchWriter, Landing
 from include.ingestion.network_store import postgres_network
 from include.sources import circuit as steps
 from include.sources.circuit import CircuitStore
+from include.sources.factory import source_for
+from include.sources.settings import SourceSettings
 from tests.circuit_contract import BEGINNING, HOST, LEASE, CircuitContract, clock  # noqa: F401  # the fixture
+from tests.hostile_values import numbered
+from tests.integration.canned_api import canned_api
+from tests.integration.ingestion_shop import service
+from tests.unit.source_pages import WINDOW
 
 KEY = ("shop.example", "shop_api", "200")
 NOWHERE = "host=127.0.0.1 port=1 dbname=nothing user=nobody"
@@ -115,3 +123,27 @@ def test_what_another_process_found_out_before_postgres_went_away_still_counts(w
     network_store._close(network.circuits._warehouse._held)
     monkeypatch.setattr(network.circuits._warehouse, "_dsn", NOWHERE)
     assert asyncio.run(network.circuits.read(HOST)).state == "open"
+
+
+def test_all_requests_of_a_batch_are_counted_before_the_batch_can_be_seen(
+    warehouse, warehouse_dsn, tmp_path, monkeypatch
+):
+    """So a process that is killed takes with it only requests whose answers are in no batch."""
+    counted: list[list[tuple]] = []
+    close = BatchWriter.close
+
+    def close_and_tell(batch: BatchWriter) -> str:
+        counted.append(totals(warehouse))
+        return close(batch)
+
+    monkeypatch.setattr(BatchWriter, "close", close_and_tell)
+    monkeypatch.setattr("include.sources.http.REFRESH_SECONDS", 3600)
+    with canned_api() as api:
+        api.rows = [json.dumps(numbered("customers", number)).encode() for number in range(250)]
+        settings = SourceSettings(name="shop_api", base_url=api.base_url, login="k", password="s")
+        network = postgres_network(warehouse_dsn)
+        source = source_for("customers", settings_of=lambda name: settings, network=network)
+        asyncio.run(service(warehouse, source, Landing(tmp_path)).extract(WINDOW))
+        asked = len(api.asked)
+    assert [sum(row[3] for row in rows) for rows in counted] == [asked]
+    assert asked > 1
