@@ -11,10 +11,12 @@ import pytest
 from include.local.sandbox.damage import KINDS
 from include.sources import woocommerce_customers
 from include.warehouse.connection import connect_warehouse
+from tests.integration.ingestion_shop import ingest
 from tests.integration.sandbox_process import sandbox
-from tests.soak.harness import Harness, Violated
-from tests.soak.scenario import draw
+from tests.soak.harness import Harness, Outcome, Violated
+from tests.soak.scenario import Scenario, draw
 from tests.soak.stage import CUSTOMERS, SHOP_SEED, small_pages
+from tests.soak.summary import never_struck
 from tests.soak.world import World
 
 FIRST_SEED, RUNS = 4_000, 20
@@ -42,11 +44,30 @@ def test_a_seed_gives_one_and_the_same_run(harness):
     assert draw(7, harness.world) == draw(7, harness.world) != draw(8, harness.world)
 
 
-def test_scenarios_hold_every_kind_of_fault_alone_and_mixed(harness):
-    drawn = [draw(seed, harness.world) for seed in range(400)]
-    assert {kind for scenario in drawn for kind in scenario.kinds} == set(KINDS)
+def test_a_thousand_runs_draw_every_kind_of_fault_alone_and_every_kind_mixed_with_others(harness):
+    drawn = [draw(seed, harness.world) for seed in range(1_000)]
+    assert {kind for scenario in drawn for kind in scenario.kinds if len(scenario.kinds) == 1} == set(KINDS)
+    assert {kind for scenario in drawn for kind in scenario.kinds if len(scenario.kinds) > 1} == set(KINDS)
     assert {len(scenario.kinds) for scenario in drawn} >= {0, 1, 2, 3, 5}
-    assert min(Counter(scenario.entity for scenario in drawn).values()) > 20
+    assert min(Counter(scenario.entity for scenario in drawn).values()) > 50
+
+
+@pytest.mark.parametrize(
+    ("struck", "untried"),
+    [
+        ([*([kind] for kind in KINDS), [*KINDS]], []),
+        ([[*KINDS]], [f"{kind} alone" for kind in KINDS]),
+        ([[kind] for kind in KINDS], [f"{kind} among others" for kind in KINDS]),
+        ([*([kind] for kind in KINDS if kind != "timeout"), [*KINDS]], ["timeout alone"]),
+    ],
+)
+def test_a_kind_of_fault_that_never_struck_is_named(harness, struck, untried):
+    scenario = draw(7, harness.world)
+    outcomes = [
+        Outcome(replace(scenario, faults=tuple({"kind": kind} for kind in kinds)), "truth", Counter(kinds), 0.0)
+        for kinds in struck
+    ]
+    assert never_struck(outcomes) == sorted(untried)
 
 
 def seed_where(harness: Harness, wanted) -> int:
@@ -78,6 +99,30 @@ def test_a_run_that_changes_a_value_is_told(harness, monkeypatch):
         woocommerce_customers, "to_customer", lambda wire: replace(to_customer(wire), country="Nowhere")
     )
     with pytest.raises(Violated, match=r"expected and stored differ in .*Nowhere"):
+        harness.run(seed)
+
+
+@pytest.mark.parametrize(
+    ("harm", "told"),
+    [
+        ("DELETE FROM shop.customers WHERE customer_id = (SELECT max(customer_id) FROM shop.customers)", "1 rows lost"),
+        ("UPDATE shop.customers SET country = 'Nowhere'", "expected and stored differ in .*Nowhere"),
+    ],
+)
+def test_a_good_row_that_is_lost_or_changed_beside_malformed_ones_is_told(harness, monkeypatch, harm, told):
+    def is_wanted(scenario: Scenario) -> bool:
+        rows = [(fault["kind"], fault.get("rows"), fault.get("skip", 1)) for fault in scenario.faults]
+        return scenario.entity == "customers" and not scenario.before and rows == [("malformed_rows", 1, 0)]
+
+    def harmful(conn, *arguments, **options):
+        run = ingest(conn, *arguments, **options)
+        conn.execute(harm)
+        conn.commit()
+        return run
+
+    seed = seed_where(harness, is_wanted)
+    monkeypatch.setattr("tests.soak.harness.ingest", harmful)
+    with pytest.raises(Violated, match=f"after the run under faults the tables are not the truth: .*{told}"):
         harness.run(seed)
 
 

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from include.entities.window import Window
 from include.ingestion.landing import Landing
+from tests.wire_rows import read_json
 
 MARK = {"not": "what", "it": ["should", "be"]}
 LINES = ("line_items", "shipping_lines", "fee_lines")
 CHILD = {"orders": "order_lines", "refunds": "refund_lines"}
-_MISSING = {
-    "events": "messageId",
-    "weather_daily": "time",
-    "stock_prices_daily": "1. open",
-}
+_MISSING = {"events": "messageId", "weather_daily": "time", "stock_prices_daily": "1. open"}
+_KEYS = {"events": "messageId", "weather_daily": "time", "stock_prices_daily": "day"}
+_BROKEN = b',"broken":'
 Place = tuple[str, str, str]
 """Entity, landed file with its batch, and position in it."""
+Key = tuple[Any, ...]
+"""What tells a row on the wire from all others, with the place or symbol of its page."""
 
 
 def damaged_places(landing: Landing, batch: str, entity: str, reach: Window) -> set[Place]:
@@ -33,14 +34,59 @@ def damaged_places(landing: Landing, batch: str, entity: str, reach: Window) -> 
     return found
 
 
+def kept_from_the_tables(
+    landing: Landing,
+    batch: str,
+    entity: str,
+    reach: Window,
+    wires: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]],
+) -> set[Key]:
+    """Keys of the rows of which a batch holds damaged copies and no good one.
+
+    :param wires: the rows that were sent, before any damage.
+    :raises AssertionError: a damaged row is none of them.
+    """
+    good: set[Key] = set()
+    damaged: list[tuple[Mapping[str, Any], Any]] = []
+    contexts = {f"{batch}/{page['file']}": page.get("context", {}) for page in manifest_of(landing, batch)["pages"]}
+    for file, body, _ in bodies(landing, batch):
+        for row in rows_in(body, entity, reach):
+            if is_damaged(row, entity):
+                damaged.append((row, contexts[file]))
+            else:
+                good.add(key_of(row, contexts[file], entity))
+    sent = [(wire, key_of(wire, context, entity)) for wire, context in wires] if damaged else []
+    found: set[Key] = set()
+    for row, context in damaged:
+        from_here = {key for wire, key in sent if key[0] == _place(context) and _may_have_been(row, wire)}
+        assert from_here, f"a damaged row was made of none that was sent: {row}"
+        found |= from_here
+    return found - good
+
+
+def key_of(row: Mapping[str, Any], context: Mapping[str, Any], entity: str) -> Key:
+    """The key of a row that is not damaged."""
+    return _place(context), row[_KEYS.get(entity, "id")]
+
+
+def _place(context: Mapping[str, Any]) -> str | None:
+    return context.get("name") or context.get("symbol")
+
+
+def _may_have_been(row: Mapping[str, Any] | None, wire: Mapping[str, Any]) -> bool:
+    """Whether what is left of a damaged row says what this one says."""
+    if row is None:
+        return False
+    return all(row.get(name) is None or row[name] == MARK or row[name] == value for name, value in wire.items())
+
+
 def bodies(landing: Landing, batch: str) -> Iterator[tuple[str, bytes, int]]:
     """Landed files of a batch with what came over the wire, read without the help of landing.
 
     And how many of its first rows stand, byte for byte, in the file before: they are judged there.
     """
     before: list[bytes] = []
-    manifest = json.loads((landing.root / batch / "manifest.json").read_text())
-    for page in manifest["pages"]:
+    for page in manifest_of(landing, batch)["pages"]:
         name = f"{batch}/{page['file']}"
         body = gzip.decompress((landing.root / name).read_bytes())
         repeated = page.get("repeated_rows", 0)
@@ -49,6 +95,11 @@ def bodies(landing: Landing, batch: str) -> Iterator[tuple[str, bytes, int]]:
             assert set(rows[:repeated]) <= set(before), f"{name} does not begin with what stood on the page before it"
         before = cut_out(body) if body.startswith(b"[") else []
         yield name, body, repeated
+
+
+def manifest_of(landing: Landing, batch: str) -> Any:
+    """What stands in the manifest of a batch."""
+    return json.loads((landing.root / batch / "manifest.json").read_text())
 
 
 def cut_out(body: bytes) -> list[bytes]:
@@ -63,10 +114,13 @@ def cut_out(body: bytes) -> list[bytes]:
 
 
 def rows_in(body: bytes, entity: str, reach: Window) -> list[Any]:
-    """Rows of one answer; None for one that is no JSON."""
+    """Rows of one answer; a line that the sandbox broke is what it was before, with one field more that is not right.
+
+    None for a line that is no JSON otherwise.
+    """
     if entity == "events":
         return [_parsed(line) for line in body.split(b"\n") if line.strip()]
-    content = json.loads(body)
+    content = read_json(body)
     if entity == "weather_daily":
         daily = content["daily"]
         return [dict(zip(daily, values, strict=True)) for values in zip(*daily.values(), strict=True)]
@@ -89,7 +143,8 @@ def _line_count(row: Mapping[str, Any] | None, entity: str) -> int:
 
 
 def _parsed(line: bytes) -> Any:
+    whole, broken, _ = line.partition(_BROKEN)
     try:
-        return json.loads(line)
+        return {**read_json(whole + b"}"), "broken": MARK} if broken else read_json(line)
     except ValueError:
         return None

@@ -6,7 +6,6 @@ weather and prices, which have no state, are asked for over plain HTTP while no 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -128,7 +127,7 @@ class World:
     def _ask(self, path: str, asked: Mapping[str, Any]) -> Any:
         answer = self._http.get(self._box.base_url + path, params=asked, timeout=60)
         answer.raise_for_status()
-        return json.loads(answer.text)
+        return read_json(answer.text)
 
 
 def _midnights(window: Window) -> Iterator[datetime]:
