@@ -45,7 +45,7 @@ class CannedApi:
             name=name, base_url=self.base_url, login="k", password="s", extra=EXTRA.get(entity, {})
         )
         source = build(settings, limits=replace(IMPATIENT, attempts=2))  # type: ignore[call-arg]
-        source.entity = _judged_row_by_row(source.entity)
+        source.entity = judged_row_by_row(source.entity)
         return source
 
     def answer(self, path: str, query: Mapping[str, str]) -> tuple[bytes, Mapping[str, str]]:
@@ -63,9 +63,9 @@ class CannedApi:
         return b"[" + b",".join(chosen) + b"]", {"X-WP-Total": str(len(self.rows))}
 
 
-def _judged_row_by_row(entity: Entity) -> Entity:
+def judged_row_by_row(entity: Entity) -> Entity:
     """Without what is said of a batch as a whole: nearly every row is to be rejected here, and what is left is odd."""
-    child = _judged_row_by_row(entity.child) if entity.child else None
+    child = judged_row_by_row(entity.child) if entity.child else None
     return replace(entity, rejection_limit=RejectionLimit(share=1.0), expectations=(), child=child)
 
 

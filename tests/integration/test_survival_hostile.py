@@ -11,20 +11,16 @@ import json
 import zlib
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from psycopg.types.json import set_json_loads
 
 from include.entities.registry import ENTITIES
 from include.entities.window import Window
 from include.ingestion.landing import Landing
 from include.sources.errors import ContractBroken, SourceError
-from include.warehouse.connection import connect_warehouse
 from tests.hostile_values import (
-    CANARY,
     UNREADABLE,
     VALUES,
     hostile_prices,
@@ -35,7 +31,8 @@ from tests.hostile_values import (
     with_value,
 )
 from tests.integration.canned_api import LISTS, PLACE, CannedApi, canned_api
-from tests.integration.ingestion_shop import ALL_TABLES, TABLES, Run, ingest
+from tests.integration.ingestion_shop import TABLES, Run, ingest
+from tests.integration.logged_warehouse import logged_warehouse, without_a_payload_in_the_log
 from tests.soak.landed import CHILD, bodies, cut_out
 from tests.unit.hostile_pages import places_in
 from tests.unit.source_pages import WINDOW, row
@@ -60,40 +57,16 @@ TEN_MEGABYTES = 10 * 2**20
 
 
 @pytest.fixture(scope="module")
-def database(postgres_server) -> Iterator[str]:
-    """A warehouse whose server logs every statement, without its parameters; and the canary in it."""
-    name = "hostile"
-    with psycopg.connect(postgres_server.dsn("postgres"), autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {name} TEMPLATE template_warehouse")
-        with psycopg.connect(postgres_server.dsn(name), autocommit=True) as conn:
-            conn.execute(f"CREATE TABLE shop.{CANARY} AS SELECT 'alive' AS state")
-        admin.execute(f"ALTER DATABASE {name} SET log_statement = 'all'")
-        admin.execute(f"ALTER DATABASE {name} SET log_parameter_max_length = 0")
-    yield postgres_server.dsn(name)
-
-
-@pytest.fixture(scope="module")
-def conn(database) -> Iterator[psycopg.Connection]:
-    with connect_warehouse(database) as connection:
-        set_json_loads(read_json, connection)
+def conn(postgres_server) -> Iterator[psycopg.Connection]:
+    with logged_warehouse(postgres_server, "hostile") as connection:
         yield connection
 
 
 @pytest.fixture
-def log(postgres_server, conn) -> Iterator[Path]:
-    """The server's log from here on: at the end it must hold statements, and nothing of a payload."""
-    offset = postgres_server.log.stat().st_size
-    conn.execute(f"TRUNCATE {', '.join(ALL_TABLES)}, quarantine.rejected_rows")
-    conn.commit()
-    yield postgres_server.log
-    with postgres_server.log.open("rb") as file:
-        file.seek(offset)
-        logged = file.read()
-    assert b"TRUNCATE" in logged, "the server logged no statements, so this shows nothing"
-    assert CANARY.encode() not in logged
-    with psycopg.connect(conn.info.dsn, password=conn.info.password) as fresh:
-        query = "SELECT table_name FROM information_schema.tables WHERE table_name LIKE 'c4n%'"
-        assert fresh.execute(query).fetchall() == [(CANARY,)]
+def log(postgres_server, conn) -> Iterator[None]:
+    """At the end nothing of a payload stands in a statement that the server logged."""
+    with without_a_payload_in_the_log(postgres_server, conn):
+        yield
 
 
 @pytest.fixture
