@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
@@ -131,17 +132,21 @@ class _Unreadable(str):
     """Why a value of a Parquet column has no Python form."""
 
 
+_NO_PYTHON = (ValueError, OverflowError, KeyError, pa.ArrowException)
+"""What is raised for such a value; KeyError for a map with a key that stands in it twice."""
+
+
 def _python_values(column: pa.ChunkedArray) -> list[Any]:
     try:
-        return [_plain(value) for value in column.to_pylist()]
-    except (ValueError, OverflowError, pa.ArrowException):  # found again, and named, value by value
+        return [_plain(value) for value in column.to_pylist(maps_as_pydicts="strict")]
+    except _NO_PYTHON:  # found again, and named, value by value
         return [_python_value(each) for each in column]
 
 
 def _python_value(value: pa.Scalar) -> Any:
     try:
-        return _plain(value.as_py())
-    except (ValueError, OverflowError, pa.ArrowException) as error:
+        return _plain(value.as_py(maps_as_pydicts="strict"))
+    except _NO_PYTHON as error:
         return _Unreadable(error)
 
 
@@ -230,8 +235,12 @@ def _undictionaried(table: pa.Table) -> pa.Table:
 
 def payload_value(value: Any) -> Any:
     """A value for a JSON payload: what JSON has no form for, as text."""
-    if (isinstance(value, float) and value != value) or value in (float("inf"), float("-inf")):
+    if isinstance(value, float) and not math.isfinite(value):
         return str(value)
+    if isinstance(value, dict):
+        return {str(name): payload_value(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [payload_value(part) for part in value]
     if value is None or isinstance(value, str | int | float | datetime):
         return value
     try:

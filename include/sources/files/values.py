@@ -6,6 +6,7 @@ The empty cell is null where the field may be null. A time carries its zone, or 
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -27,6 +28,7 @@ _WHOLE = re.compile(r"[+-]?[0-9]{1,19}")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _TRUTH = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
+_ENCODER = msgspec.json.Encoder(decimal_format="number")
 _PERSONAL_COLUMNS = frozenset({"email", "first_name", "last_name"})
 
 
@@ -233,7 +235,7 @@ def _json(kind: Any) -> Reading:
 
     def read(value: Any, name: str) -> Any:
         try:
-            raw = value.encode() if isinstance(value, str) else msgspec.json.encode(_unpaired(value, kind))
+            raw = value.encode() if isinstance(value, str) else _ENCODER.encode(_with_form(value))
         except (TypeError, ValueError, RecursionError) as error:
             raise RowRejected("shape", f"{name} has no form in JSON ({error})") from None
         return decode_row(raw, decoder)
@@ -241,6 +243,13 @@ def _json(kind: Any) -> Reading:
     return read
 
 
-def _unpaired(value: Any, kind: Any) -> Any:
-    """A Parquet map comes as a list of pairs."""
-    return dict(value) if typing.get_origin(kind) is dict and isinstance(value, list) else value
+def _with_form(value: Any) -> Any:
+    """A list, struct or map of Parquet, as it is.
+
+    :raises TypeError: something in it would be written as something else.
+    """
+    if isinstance(value, bytes) or (isinstance(value, float) and not math.isfinite(value)):
+        raise TypeError(f"it holds {str(value)[:40]}")
+    for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _with_form(part)
+    return value
