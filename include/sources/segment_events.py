@@ -3,14 +3,16 @@
 A cursor's pages follow one another, so a long window is cut into slices of time that are read side by side.
 The export does not say how many events there are. What would end or repeat a slice unseen is therefore refused and
 asked for again: an answer that is no list of events, a page of which every row was there before, and one with a row
-that lies outside of the slice.
+that lies outside of the slice. An answer without any event may be true: it is asked for once more, and then believed.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -26,6 +28,8 @@ from include.sources.parsing import decode, id_of, required_utc
 from include.sources.personal_data import without_personal_data
 from include.sources.side_by_side import side_by_side
 from include.sources.source import Page
+
+log = logging.getLogger(__name__)
 
 PATH = "/v1/export/events"
 PER_PAGE = 5000
@@ -91,9 +95,13 @@ class SegmentEvents(HttpSource):
         headers = {"Authorization": f"Bearer {self._settings.password}"}
         cursor: str | None = ""
         freshness = _Freshness(part)
+        ask = partial(http.get, PATH, headers=headers, check=freshness.check)
         while cursor is not None:
             asked = {**params, "cursor": cursor} if cursor else params
-            answer = await http.get(PATH, params=asked, headers=headers, check=freshness.check)
+            answer = await ask(params=asked)
+            if not _lines(answer.body):
+                log.info("no_event_asked_again source=%s slice=%s", self.name, part)
+                answer = await ask(params=asked)
             freshness.remember(answer.body)
             yield answer.page()
             cursor = answer.headers.get("X-Next-Cursor")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from datetime import timedelta
 from functools import partial
@@ -18,7 +18,7 @@ from include.sources.http import Answer, HttpClient
 from include.sources.http_source import HttpSource
 from include.sources.parsing import decode
 from include.sources.source import Page
-from include.sources.woocommerce_list import PER_PAGE, ListReader, read_page
+from include.sources.woocommerce_list import PER_PAGE, ListReader, Rows, read_page
 
 log = logging.getLogger(__name__)
 
@@ -100,12 +100,11 @@ class WooCommerceSource(HttpSource):
         }
 
     async def _page(self, http: HttpClient, params: Mapping[str, str], offset: int) -> Answer:
-        return await http.get(
-            f"{API}/{self.resource}",
-            params={**params, "offset": str(offset)},
-            headers=self._authorization(),
-            check=partial(read_page, after=params.get("modified_after"), before=params.get("modified_before")),
-        )
+        check = partial(read_page, after=params.get("modified_after"), before=params.get("modified_before"))
+        return await self._list(http, {**params, "offset": str(offset)}, check=check)
+
+    async def _list(self, http: HttpClient, params: Mapping[str, str], *, check: Callable[[bytes], Rows]) -> Answer:
+        return await http.get(f"{API}/{self.resource}", params=params, headers=self._authorization(), check=check)
 
     async def _currency(self, http: HttpClient) -> str:
         headers, check = self._authorization(), _CURRENCY.decode

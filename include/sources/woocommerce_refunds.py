@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -20,6 +21,7 @@ from include.sources.columns import (
     whole,
     whole_or_none,
 )
+from include.sources.http import Answer, HttpClient
 from include.sources.parsing import DEEPEST, Id, depth, id_of, money, required_utc, value_of
 from include.sources.source import Page
 from include.sources.woocommerce_columns import Arrays, Lines, ParentColumns, product_columns, unit_columns
@@ -30,6 +32,7 @@ from include.sources.woocommerce_lines import (
     WireProductLine,
     WireShippingLine,
 )
+from include.sources.woocommerce_old_refunds import made_before, read_refunds, read_those_of, which_are_old
 from include.sources.woocommerce_parents import ParentReader, WooCommerceParents
 
 CUSTOMER_KEY = "_customer_user"
@@ -144,3 +147,18 @@ class WooCommerceRefunds(WooCommerceParents):
         to_rows=refund_columns,
         to_lines=refund_line_columns,
     )
+
+    async def _page(self, http: HttpClient, params: Mapping[str, str], offset: int) -> Answer:
+        """A page, once the shop stands by those of its refunds that were made before the window."""
+        after, old = params["modified_after"], set[int]()
+        check = partial(read_refunds, before=params["modified_before"], old=old)
+        while True:
+            answer = await self._list(http, {**params, "offset": str(offset)}, check=check)
+            doubtful = made_before(answer.body, after)
+            if not doubtful:
+                return answer
+            asked = which_are_old(doubtful, after=after)
+            told = await self._list(http, asked, check=partial(read_those_of, keys=doubtful))
+            if not told.content:
+                return answer
+            old.update(key for key, _ in told.content)

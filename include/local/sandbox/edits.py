@@ -46,7 +46,7 @@ def edit_record(collection: Collection, key: int, *, change: Mapping[str, Any], 
     for line_id, quantity in change.get("quantities", {}).items():
         _set_quantity(record, int(line_id), quantity)
     record |= change.get("set", {})
-    record["date_modified"] = record["date_modified_gmt"] = gmt(modified)
+    record |= {name: gmt(modified) for name in ("date_modified", "date_modified_gmt") if name in record}
     collection.add_version(key, modified=modified, item=record, status=record.get("status", ""))
     return record
 
