@@ -222,6 +222,7 @@ def _weather_daily(wire: Mapping[str, Any], context: Mapping[str, Any]) -> Rows:
             {
                 "location": context["name"],
                 "weather_on": date.fromisoformat(wire["time"]),
+                "country": context.get("country"),
                 "latitude": float(context["latitude"]),
                 "longitude": float(context["longitude"]),
                 **{ours: number(theirs) for ours, theirs in _WEATHER.items()},

@@ -14,11 +14,14 @@ from include.entities.entity import Entity, Expectation, Rule
 class WeatherDay:
     """One place and day. Null means that the archive does not have the value yet.
 
+    :param country: whose weather it is, as orders write their country (WooCommerce: ISO 3166-1 alpha-2); null: of
+        everybody whose country has no place of its own.
     :param latitude: of the place asked for, degrees north; the archive answers for its grid point.
     """
 
     location: str
     weather_on: date
+    country: str | None
     latitude: float
     longitude: float
     temperature_max_celsius: float | None

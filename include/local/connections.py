@@ -8,7 +8,11 @@ from urllib.parse import unquote, urlsplit
 from include.local.keys import Keys
 from include.local.ports import LOOPBACK
 
-WEATHER_LOCATIONS = [{"name": "London", "latitude": 51.5, "longitude": -0.12}]
+WEATHER_LOCATIONS = [
+    {"name": "London", "latitude": 51.5, "longitude": -0.12},
+    {"name": "Berlin", "latitude": 52.52, "longitude": 13.41, "country": "DE"},
+]
+"""Berlin for the customers in Germany, where most of the simulated shop's live, London for everybody else."""
 STOCK_SYMBOLS = ["AMZN"]
 
 

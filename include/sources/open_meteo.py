@@ -54,7 +54,10 @@ class WireDay(msgspec.Struct):
 
 
 class OpenMeteo(HttpSource):
-    """The archive, for every place named in the connection's `locations`."""
+    """The archive, for every place named in the connection's `locations`.
+
+    A place may name the `country` whose weather it stands for; one that names none stands for all other countries.
+    """
 
     entity = WEATHER_DAILY
     _archive = msgspec.json.Decoder(_Archive)
@@ -90,7 +93,8 @@ class OpenMeteo(HttpSource):
         }
         check = partial(self._check, place=place, days=days)
         answer = await http.get(PATH, params=params, check=check)
-        return answer.page({key: place[key] for key in ("name", "latitude", "longitude")})
+        context = {key: place[key] for key in ("name", "latitude", "longitude")}
+        return answer.page(context | ({"country": place["country"]} if place.get("country") else {}))
 
     def _check(self, body: bytes, *, place: Mapping[str, Any], days: tuple[date, date]) -> None:
         """:raises ValueError: the body answers another question: a cache gives it."""
@@ -151,6 +155,7 @@ def _to_weather_day(wire: WireDay, page: Page) -> WeatherDay:
     return WeatherDay(
         location=page.context["name"],
         weather_on=wire.time,
+        country=page.context.get("country"),
         latitude=float(page.context["latitude"]),
         longitude=float(page.context["longitude"]),
         temperature_max_celsius=wire.temperature_2m_max,

@@ -28,7 +28,7 @@ TABLES = {
     for entity in ENTITIES.values()
 }
 PLACES = [
-    {"name": "London", "latitude": 51.5, "longitude": -0.12},
+    {"name": "London", "latitude": 51.5, "longitude": -0.12, "country": "GB"},
     {"name": "Oslo", "latitude": 59.9, "longitude": 10.7},
 ]
 SYMBOLS = ["AMZN", "EBAY"]

@@ -192,6 +192,7 @@ def expected_weather(box: SandboxProcess, first: date, last: date) -> list[dict[
             {
                 "location": place["name"],
                 "weather_on": date.fromisoformat(day),
+                "country": place.get("country"),
                 "latitude": place["latitude"],
                 "longitude": place["longitude"],
                 **{ours: daily[theirs][number] for ours, theirs in names.items()},

@@ -373,6 +373,7 @@ def test_an_observed_row_read_again_with_the_same_content_is_unchanged(warehouse
         return WeatherDay(
             location="London",
             weather_on=EPOCH.date(),
+            country="GB",
             latitude=51.5,
             longitude=-0.1,
             temperature_max_celsius=degrees,

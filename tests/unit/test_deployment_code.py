@@ -206,7 +206,7 @@ def test_the_connections_of_the_example_become_what_the_sources_expect(airflow_s
         "stock_api": "https://www.alphavantage.co",
     }
     assert (sources["shop_api"]["login"], sources["shop_api"]["password"]) == ("ck_…", "cs_…")
-    assert sources["weather_api"]["extra"]["locations"][0].keys() == {"name", "latitude", "longitude"}
+    assert sources["weather_api"]["extra"]["locations"][0].keys() == {"name", "latitude", "longitude", "country"}
     assert sources["stock_api"]["extra"] == {"symbols": ["AMZN"], "currency": "USD"}
 
 
