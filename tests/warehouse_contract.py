@@ -77,9 +77,9 @@ def order(key: int, hour: int = 0, *, lines: Sequence[OrderLine] = (), placed_da
 
 def weather(day: int, hour: int, *, warmest: float) -> WeatherDay:
     return WeatherDay(
-        location="London", weather_on=(EPOCH + timedelta(days=day)).date(), country="GB", latitude=51.5, longitude=-0.12,
-        temperature_max_celsius=warmest, temperature_min_celsius=None, precipitation_mm=None, wind_speed_max_kmh=None,
-        source_updated_at=EPOCH + timedelta(hours=hour),
+        location="London", weather_on=(EPOCH + timedelta(days=day)).date(), country="GB", latitude=51.5,
+        longitude=-0.12, temperature_max_celsius=warmest, temperature_min_celsius=None, precipitation_mm=None,
+        wind_speed_max_kmh=None, source_updated_at=EPOCH + timedelta(hours=hour),
     )  # fmt: skip
 
 
