@@ -9,8 +9,10 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import product
 from typing import Any
 
 import psycopg
@@ -264,6 +266,21 @@ def test_ten_megabytes_in_any_text_are_stored_exactly_or_rejected(conn, log, api
         conn.commit()
 
 
+@pytest.mark.parametrize("entity", sorted(OBSERVED))
+def test_ten_megabytes_in_any_value_of_a_day_are_stored_exactly_or_rejected(conn, log, api, landing, entity):
+    make, good = (hostile_weather, "1.5") if entity == "weather_daily" else (hostile_prices, '"1.5"')
+    api.body, count = make(date(2024, 3, 1), [json.dumps("ten megabytes " + "x" * TEN_MEGABYTES), good])
+    first = datetime(2024, 3, 1, tzinfo=UTC)
+    window = Window(first + ENTITIES[entity].look_back, first + count * DAY)
+    run = ingest(conn, api.source(entity), window, landing=landing)
+    assert_each_is_stored_or_rejected(conn, landing, run, entity)
+    loaded = run["upsert", entity]
+    assert loaded.received == count >= 10
+    assert loaded.quarantined >= count / 2 > loaded.inserted > 0
+    conn.execute(f"TRUNCATE {', '.join(TABLES[entity])}, quarantine.rejected_rows")
+    conn.commit()
+
+
 def value_at(value: Any, place: Sequence[Any]) -> Any:
     for step in place:
         value = value[step]
@@ -290,17 +307,28 @@ BODIES: dict[str, tuple[bytes, dict[str, str]]] = {
 }
 
 
-@pytest.mark.parametrize("what", BODIES)
-@pytest.mark.parametrize("entity", [*LISTS, "events", *sorted(OBSERVED)])
+A_QUIET_NIGHT = ("events", "empty body")
+"""An export without events answers with nothing: no error, and the next test's case."""
+
+
+@pytest.mark.parametrize(
+    ("entity", "what"), sorted({*product([*LISTS, "events", *OBSERVED], BODIES)} - {A_QUIET_NIGHT})
+)
 def test_a_body_that_is_none_fails_the_run_clearly_and_nothing_is_loaded(conn, api, landing, entity, what):
-    if (entity, what) == ("events", "empty body"):
-        return  # a night without events looks like this
     api.body, api.headers = BODIES[what]
     with pytest.raises(SourceError, match="Nothing was loaded") as failed:
         ingest(conn, api.source(entity), WINDOW, landing=landing)
     assert len(str(failed.value)) < 1_500
     assert not any(stored(conn, entity).values())
     assert list(landing.batches()) == []
+
+
+def test_an_export_that_answers_nothing_is_believed_once_it_has_said_so_twice(conn, api, landing):
+    entity, what = A_QUIET_NIGHT
+    api.body, api.headers = BODIES[what]
+    run = ingest(conn, api.source(entity), WINDOW, landing=landing)
+    assert run["upsert", entity].received == 0
+    assert len(api.asked) > 2 and set(Counter(api.asked).values()) == {2}
 
 
 @pytest.mark.parametrize("entity", [*LISTS, "events"])
