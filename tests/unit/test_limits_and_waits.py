@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import selectors
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -13,13 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from yarl import URL
 
+from include.entities.window import Window
 from include.sources.errors import SettingRefused
+from include.sources.http import HttpClient
 from include.sources.limits import HttpLimits, limits_of
+from include.sources.network import Network
 from include.sources.rate import take_turn
 from include.sources.retry import TryFailed, retry_after, retrying
 from include.sources.settings import SourceSettings
 from include.sources.side_by_side import in_order
+from include.sources.transport import Reply, Transport
+
+WINDOW = Window(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 2, tzinfo=UTC))
 
 
 class InstantLoop(asyncio.SelectorEventLoop):
@@ -111,6 +118,38 @@ def test_hosts_do_not_wait_for_one_another_and_no_limit_is_no_wait():
 
 def test_of_several_rates_for_one_host_the_slowest_counts_from_then_on():
     assert turns(("a", 1.0), ("a", 0.5), ("a", 4.0), ("a", 1.0)) == [("a", 0.0), ("a", 0.0), ("a", 2.0), ("a", 4.0)]
+
+
+def arrivals(monkeypatch: pytest.MonkeyPatch, addresses: Sequence[str], *, each: int, rate: float) -> list[float]:
+    """When requests reached their hosts: so many of every client, all wanted at once."""
+    reached: list[float] = []
+
+    async def answer(self: Transport, url: URL, *, headers: Mapping[str, str]) -> Reply:
+        reached.append(round(asyncio.get_running_loop().time(), 3))
+        return Reply(200, {}, b"{}")
+
+    async def one(address: str) -> None:
+        shop = SourceSettings(name="shop_api", base_url=address)
+        limits = HttpLimits(requests_per_second=rate)
+        async with HttpClient(shop, window=WINDOW, network=Network(), limits=limits) as http:
+            await asyncio.gather(*(http.get("/orders", params={"page": str(page)}) for page in range(each)))
+
+    async def all_at_once() -> None:
+        await asyncio.gather(*map(one, addresses))
+
+    monkeypatch.setattr(Transport, "ask", answer)
+    in_no_time(all_at_once())
+    return reached
+
+
+def test_requests_of_two_clients_reach_their_one_host_no_faster_than_its_rate(monkeypatch):
+    same = ["http://127.0.0.1:9", "http://127.0.0.1:9/shop"]
+    assert arrivals(monkeypatch, same, each=3, rate=2.0) == [0.0, 0.5, 1.0, 1.5, 2.0, 2.5]
+
+
+def test_requests_of_two_clients_reach_two_hosts_side_by_side(monkeypatch):
+    two = ["http://127.0.0.1:9", "http://127.0.0.1:8"]
+    assert arrivals(monkeypatch, two, each=3, rate=2.0) == [0.0, 0.0, 0.5, 0.5, 1.0, 1.0]
 
 
 def waits(limits: HttpLimits, failures: list[TryFailed]) -> tuple[list[float], TryFailed | None]:
