@@ -6,12 +6,15 @@ import itertools
 import os
 import tempfile
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
 import psycopg
 import pytest
 
+from include.features.registry import FEATURE_VIEWS
+from include.features.versions import apply_view
 from include.ingestion.landing import Landing
 from include.warehouse.connection import connect_warehouse
 from include.warehouse.migrations import migrate
@@ -42,6 +45,8 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator:
         admin.execute("CREATE DATABASE template_warehouse")
     with connect_warehouse(server.dsn("template_warehouse")) as conn:
         migrate(conn)
+        for view in FEATURE_VIEWS.values():
+            apply_view(conn, view, now=datetime(2020, 1, 1, tzinfo=UTC))
     yield server
     server.stop()
 

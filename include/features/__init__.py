@@ -1,1 +1,1 @@
-"""Feature views: build, history, online, training sets."""
+"""Feature views: definitions, versions, build, history, online."""

@@ -66,21 +66,21 @@ def historical_features(
         raise ValueError(f"mode is {mode!r}; it is 'as_known' or 'as_corrected'.")
     if known_at is not None and known_at.tzinfo is None:
         raise NaiveTime(f"known_at ({known_at.isoformat()}) has no time zone. Give one.")
-    selections = selections_of(features)
+    selections = selections_of(conn, features)
     added = [name for selection in selections for name in selection.columns]
     taken = sorted(set(added) & set(spine.column_names if isinstance(spine, pa.Table) else spine.columns))
     if taken:
         raise BadSpine(f"The spine has columns named like features: {', '.join(taken)}. Give them other names.")
     checked = {
         key: read_spine(spine, key=key, time_column=time_column, label_start_column=label_start_column)
-        for key in dict.fromkeys(selection.view.key for selection in selections)
+        for key in dict.fromkeys(selection.view.entity.key_names[0] for selection in selections)
     }
     columns: dict[str, pa.Array] = {}
     with conn.transaction():
         for key, rows in checked.items():
             _send_spine(conn, rows)
             for selection in selections:
-                if selection.view.key == key:
+                if selection.view.entity.key_names[0] == key:
                     picked = _pick(conn, selection, mode=mode, known_at=known_at)
                     columns |= _by_position(picked, selection, row_count=len(rows.keys))
     return _with_columns(spine, {name: columns[name] for name in added})
@@ -114,7 +114,7 @@ def _pick(conn: Connection, selection: Selection, *, mode: Mode, known_at: datet
     """The picked rows: number of the spine row, status, features."""
     view = selection.view
     eligible: list[sql.Composable] = [
-        sql.SQL("versions.{} = spine.entity_key AND versions.event_time <= spine.at").format(_name(view.key))
+        sql.SQL("versions.{} = spine.entity_key AND versions.event_time <= spine.at").format(selection.version.keys)
     ]
     if mode == "as_known":
         eligible.append(sql.SQL("versions.available_time <= spine.at"))
@@ -136,7 +136,7 @@ def _pick(conn: Connection, selection: Selection, *, mode: Mode, known_at: datet
     ).format(
         status=status_expression(table="picked", at=sql.SQL("spine.at")),
         features=feature_expressions(selection, table="picked"),
-        history=_name("features", view.name),
+        history=selection.version.history,
         eligible=sql.SQL(" AND ").join(eligible),
     )
     text = io.BytesIO()

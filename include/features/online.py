@@ -14,6 +14,7 @@ from psycopg.rows import dict_row
 from include.entities.window import NaiveTime, Window
 from include.features.build import lock_view
 from include.features.selection import PRESENT, Selection, feature_expressions, selections_of, status_expression
+from include.features.versions import current_version
 from include.features.view import FeatureView
 from include.warehouse.receipts import Receipt, write_receipt
 
@@ -66,11 +67,12 @@ def publish_online(conn: Connection, view: FeatureView, *, window: Window, now: 
     started = time.monotonic()
     if now.tzinfo is None:
         raise NaiveTime(f"`now` ({now.isoformat()}) has no time zone. Give one, for example datetime.now(UTC).")
+    version = current_version(conn, view)
     names = [sql.Identifier(name) for name in view.feature_names]
     statement = sql.SQL(_PUBLISH).format(
-        key=sql.Identifier(view.key),
-        history=sql.Identifier("features", view.name),
-        online=sql.Identifier("features", f"{view.name}_online"),
+        key=version.keys,
+        history=version.history,
+        online=version.online,
         features=sql.SQL(", ").join(names),
         excluded_features=sql.SQL(", ").join(sql.SQL("excluded.{}").format(name) for name in names),
     )
@@ -78,13 +80,18 @@ def publish_online(conn: Connection, view: FeatureView, *, window: Window, now: 
         lock_view(conn, view)
         conn.execute("SET LOCAL work_mem = '128MB'")
         state = conn.execute(
-            "SELECT last_seq, published_seq FROM features.view_states WHERE view_name = %s", (view.name,)
+            "SELECT last_seq, published_seq FROM features.view_versions WHERE view_name = %s AND version = %s",
+            (view.name, version.version),
         ).fetchone()
         last_seq, published_seq = state or (0, 0)
         received, inserted, updated = conn.execute(statement, {"published_seq": published_seq}).fetchone() or (0, 0, 0)
         if last_seq > published_seq:
             conn.execute(
-                "UPDATE features.view_states SET published_seq = %s WHERE view_name = %s", (last_seq, view.name)
+                """
+                UPDATE features.view_versions SET published_seq = %s, published_at = %s
+                WHERE view_name = %s AND version = %s
+                """,
+                (last_seq, now, view.name, version.version),
             )
         receipt = Receipt(
             step="publish",
@@ -122,7 +129,7 @@ def online_features(
         raise TypeError(f"Keys are integers; these are not: {bad[:5]!r}.")
     rows: list[dict[str, Any]] = [{"key": key} for key in keys]
     with conn.transaction():
-        for selection in selections_of(features):
+        for selection in selections_of(conn, features):
             for row, found in zip(rows, _read(conn, selection, keys, at=at), strict=True):
                 if found[selection.status_column] != PRESENT:
                     found |= {feature.name: None for feature in selection.features}
@@ -131,7 +138,7 @@ def online_features(
 
 
 def _read(conn: Connection, selection: Selection, keys: Sequence[int | None], *, at: datetime) -> list[dict[str, Any]]:
-    view = selection.view
+    view, version = selection.view, selection.version
     query = sql.SQL(
         """
         SELECT {features}, {status} AS {status_column}
@@ -144,8 +151,8 @@ def _read(conn: Connection, selection: Selection, keys: Sequence[int | None], *,
         features=feature_expressions(selection, table="online"),
         status=status_expression(table="online", at=sql.SQL("%(at)s::timestamptz")),
         status_column=sql.Identifier(selection.status_column),
-        online=sql.Identifier("features", f"{view.name}_online"),
-        key=sql.Identifier(view.key),
+        online=version.online,
+        key=version.keys,
     )
     with conn.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(query, {"keys": list(keys), "at": at, "ttl": view.ttl}).fetchall()

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
-from psycopg import sql
+from psycopg import Connection, sql
 
-from include.features.registry import UnknownFeature, feature_view
+from include.features.registry import REGISTRY, Registry
+from include.features.versions import ViewVersion, current_version
 from include.features.view import Feature, FeatureType, FeatureView
 
 ARROW_TYPES: dict[FeatureType, pa.DataType] = {
@@ -26,8 +27,13 @@ PRESENT, NOT_FOUND, OUTSIDE_TTL = "present", "not found", "outside ttl"
 class Selection:
     """Some features of one view."""
 
-    view: FeatureView
+    version: ViewVersion
     features: tuple[Feature, ...]
+
+    @property
+    def view(self) -> FeatureView:
+        """The view, as the version defines it."""
+        return self.version.view
 
     @property
     def status_column(self) -> str:
@@ -40,22 +46,25 @@ class Selection:
         return (*(feature.name for feature in self.features), self.status_column)
 
 
-def selections_of(wanted: Sequence[FeatureView | str]) -> list[Selection]:
+def selections_of(
+    conn: Connection, wanted: Sequence[FeatureView | str], *, registry: Registry = REGISTRY
+) -> list[Selection]:
     """Views, names of views, or `view:feature`, as one selection per view in the order first named.
 
     :raises UnknownFeature: a view or a feature of that name is not registered.
+    :raises UnknownVersion: a view as it is defined now was never built.
     """
-    views: dict[str, FeatureView] = {}
-    chosen: dict[str, list[Feature]] = {}
+    versions: dict[str, ViewVersion] = {}
+    chosen: dict[str, list[str]] = {}
     for item in wanted:
-        name, _, feature_name = item.partition(":") if isinstance(item, str) else (item.name, "", "")
-        view = views.setdefault(name, feature_view(name) if isinstance(item, str) else item)
-        features = [feature for feature in view.features if feature_name in ("", feature.name)]
-        if not features:
-            known = ", ".join(view.feature_names)
-            raise UnknownFeature(f"The feature view {name} has no feature {feature_name!r}. It has: {known}.")
-        chosen.setdefault(name, []).extend(feature for feature in features if feature not in chosen.get(name, []))
-    return [Selection(view=view, features=tuple(chosen[name])) for name, view in views.items()]
+        view, names = registry.features_of(item) if isinstance(item, str) else (item, item.feature_names)
+        if view.name not in versions:
+            versions[view.name] = current_version(conn, view)
+        chosen.setdefault(view.name, []).extend(name for name in names if name not in chosen.get(view.name, []))
+    return [
+        Selection(version, tuple(each for name in chosen[key] for each in version.view.features if each.name == name))
+        for key, version in versions.items()
+    ]
 
 
 def feature_expressions(selection: Selection, *, table: str) -> sql.Composed:

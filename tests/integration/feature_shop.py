@@ -146,7 +146,9 @@ def build_all(conn: Connection, window: Window, *, now: datetime = NOW) -> dict[
 
 def newest_versions(conn: Connection, view: FeatureView, *, with_available_time: bool = False) -> list[tuple]:
     """The newest version of each (key, event_time) that is not a tombstone, as text."""
-    columns = [view.key, "event_time", *view.feature_names] + (["available_time"] if with_available_time else [])
+    columns = [view.entity.key_names[0], "event_time", *view.feature_names] + (
+        ["available_time"] if with_available_time else []
+    )
     query = sql.SQL(
         """
         SELECT {columns} FROM (
@@ -162,9 +164,12 @@ def newest_versions(conn: Connection, view: FeatureView, *, with_available_time:
 
 
 def all_bytes(conn: Connection) -> dict[str, list[tuple]]:
-    """Every row of every features table with the place and transaction of its writing."""
+    """Every row of every features table with the place and transaction of its writing; what touches were seen aside."""
     tables = conn.execute(
-        "SELECT relname FROM pg_class WHERE relnamespace = 'features'::regnamespace AND relkind = 'r'"
+        """
+        SELECT relname FROM pg_class
+        WHERE relnamespace = 'features'::regnamespace AND relkind = 'r' AND relname <> 'view_versions'
+        """
     ).fetchall()
     return {
         name: conn.execute(

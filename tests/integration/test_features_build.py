@@ -12,11 +12,13 @@ import pytest
 
 from include.entities.window import NaiveTime, Window
 from include.features.build import SnapshotInFuture, build_view
-from include.features.registry import CUSTOMER_ACTIVITY, CUSTOMER_RFM, FEATURE_VIEWS
-from include.features.view import POSTGRES_TYPES
+from include.features.registry import FEATURE_VIEWS
+from include.features.views.customer_activity import CUSTOMER_ACTIVITY
+from include.features.views.customer_rfm import CUSTOMER_RFM
 from tests.integration.feature_shop import (
     DAY,
     NOW,
+    Event,
     Order,
     Refund,
     all_bytes,
@@ -26,7 +28,6 @@ from tests.integration.feature_shop import (
     load,
     newest_versions,
     random_facts,
-    write_load_receipt,
 )
 
 START = day("2024-01-01")
@@ -157,7 +158,6 @@ def test_a_row_no_longer_produced_gets_a_tombstone_and_can_come_back(warehouse):
     load(warehouse, [Order(1, 1, START), Order(2, 2, START)])
     build_all(warehouse, EVERY_DAY[0])
     warehouse.execute("UPDATE shop.orders SET customer_id = NULL WHERE order_id = 2")
-    write_load_receipt(warehouse, "orders", oldest=START)
     warehouse.commit()
     receipts = build_all(warehouse, EVERY_DAY[0], now=NOW + DAY)
     for name in FEATURE_VIEWS:
@@ -167,7 +167,6 @@ def test_a_row_no_longer_produced_gets_a_tombstone_and_can_come_back(warehouse):
     assert len([row for row in versions(warehouse, "customer_rfm") if row[0] == 2]) == 2
 
     warehouse.execute("UPDATE shop.orders SET customer_id = 2 WHERE order_id = 2")
-    write_load_receipt(warehouse, "orders", oldest=START)
     warehouse.commit()
     build_all(warehouse, EVERY_DAY[0], now=NOW + DAY * 3)
     assert [row[5] for row in versions(warehouse, "customer_rfm") if row[0] == 2] == [False, True, False]
@@ -180,7 +179,12 @@ def test_building_again_writes_nothing(warehouse):
     again = build_all(warehouse, RANGE, now=NOW + DAY)
     build_all(warehouse, EVERY_DAY[3], now=NOW + DAY)
     assert all_bytes(warehouse) == before
-    for name, receipt in again.items():
+    assert {receipt.received for receipt in again.values()} == {0}
+    rebuilt = {
+        name: build_view(warehouse, view, RANGE, now=NOW + DAY, rebuild=True) for name, view in FEATURE_VIEWS.items()
+    }
+    assert all_bytes(warehouse) == before
+    for name, receipt in rebuilt.items():
         assert receipt.unchanged == receipt.received == first[name].inserted > 0
 
 
@@ -190,7 +194,7 @@ def test_receipts_of_builds_say_what_was_written(warehouse):
     load(warehouse, [Refund(1, START + DAY, Decimal(1), customer_id=1)])
     receipt = build_view(warehouse, CUSTOMER_ACTIVITY, EVERY_DAY[2], now=NOW + DAY)
     assert (receipt.received, receipt.inserted, receipt.updated, receipt.unchanged) == (4, 2, 1, 1)
-    assert receipt.details["snapshots_first_built"] == receipt.details["snapshots_built_again"] == 1
+    assert receipt.details["snapshots"] == receipt.details["rebuilt_snapshots"] == 1
     stored = warehouse.execute(
         "SELECT received, inserted, updated FROM ops.receipts WHERE step = 'build' ORDER BY receipt_id DESC LIMIT 1"
     ).fetchone()
@@ -198,21 +202,48 @@ def test_receipts_of_builds_say_what_was_written(warehouse):
     assert str(receipt).startswith("build_customer_activity window=2024-01-03/2024-01-04 received=4 inserted=2")
 
 
-def test_a_load_of_an_entity_that_a_view_does_not_read_makes_nothing_stale(warehouse):
+def test_exactly_the_touched_keys_are_taken_again_at_exactly_the_snapshots_that_feel_it(warehouse):
+    load(warehouse, [Order(number, number, START) for number in range(1, 11)])
+    build_all(warehouse, RANGE)
+    load(warehouse, [Event("late", 3, START + DAY * 4)])
+    receipts = build_all(warehouse, EVERY_DAY[-1])
+    activity = receipts["customer_activity"].details
+    assert (activity["repaired_pairs"], activity["rebuilt_snapshots"]) == (DAYS - 4, 0)
+    assert receipts["customer_activity"].updated == DAYS - 4
+    rfm = receipts["customer_rfm"].details
+    assert (rfm["repaired_pairs"], rfm["rebuilt_snapshots"]) == (0, 0), "it reads no events"
+
+
+def test_of_a_ranked_view_all_keys_are_taken_again(warehouse):
+    load(warehouse, [Order(number, number, START) for number in range(1, 11)])
+    build_all(warehouse, RANGE)
+    load(warehouse, [Order(11, 3, START + DAY * 4)])
+    rfm = build_all(warehouse, EVERY_DAY[-1])["customer_rfm"]
+    assert (rfm.details["repaired_pairs"], rfm.details["rebuilt_snapshots"]) == (0, DAYS - 4)
+    assert rfm.received == 10 * (DAYS - 4)
+
+
+def test_where_most_keys_are_touched_all_are_taken_again(warehouse):
+    load(warehouse, [Order(number, number, START) for number in range(1, 11)])
+    build_all(warehouse, RANGE)
+    load(warehouse, [Event(f"late-{number}", number, START + DAY * 4) for number in range(1, 4)])
+    details = build_all(warehouse, EVERY_DAY[-1])["customer_activity"].details
+    assert (details["repaired_pairs"], details["rebuilt_snapshots"]) == (0, DAYS - 4)
+
+
+def test_a_change_of_what_features_may_not_see_touches_nobody(warehouse):
     load(warehouse, [Order(1, 1, START)])
     build_all(warehouse, RANGE)
-    write_load_receipt(warehouse, "events", oldest=START)
+    warehouse.execute("UPDATE shop.orders SET status = 'refunded', ingested_at = now()")
     warehouse.commit()
-    receipts = build_all(warehouse, EVERY_DAY[-1])
-    assert receipts["customer_rfm"].details["snapshots_built_again"] == 1
-    assert receipts["customer_activity"].details["snapshots_built_again"] == DAYS
+    assert {receipt.received for receipt in build_all(warehouse, EVERY_DAY[-1]).values()} == {0}
 
 
 def test_a_load_that_began_early_and_committed_late_is_taken_in(warehouse, warehouse_dsn):
     load(warehouse, [Order(1, 1, START)])
     build_all(warehouse, RANGE)
     with psycopg.connect(warehouse_dsn) as slow:
-        write_load_receipt(slow, "orders", oldest=START + DAY)
+        slow.execute("SELECT pg_current_xact_id()")
         load(warehouse, [Order(3, 1, START + DAY * 9)])
         build_all(warehouse, EVERY_DAY[-1], now=NOW + DAY)
         load(slow, [Order(2, 2, START + DAY)])
@@ -306,31 +337,3 @@ def test_a_window_without_a_midnight_builds_nothing_but_still_repairs(warehouse)
     noon = datetime(2024, 1, 5, 12, tzinfo=UTC)
     receipt = build_view(warehouse, CUSTOMER_RFM, Window(noon, noon + timedelta(hours=1)), now=NOW)
     assert (receipt.received, receipt.inserted, receipt.updated) == (2, 0, 1)
-
-
-@pytest.mark.parametrize("name", FEATURE_VIEWS)
-@pytest.mark.parametrize("suffix", ["", "_online"])
-def test_the_tables_of_a_view_have_its_features_in_their_types(warehouse, name, suffix):
-    view = FEATURE_VIEWS[name]
-    columns = dict(
-        warehouse.execute(
-            "SELECT column_name, data_type FROM information_schema.columns "
-            "WHERE table_schema = 'features' AND table_name = %s",
-            (name + suffix,),
-        ).fetchall()
-    )
-    for own in ("event_time", "available_time", "ingested_at"):
-        assert columns.pop(own) == "timestamp with time zone"
-    assert (columns.pop(view.key), columns.pop("seq"), columns.pop("is_tombstone")) == ("bigint", "bigint", "boolean")
-    assert columns.keys() == set(view.feature_names)
-    for feature in view.features:
-        assert columns[feature.name] in POSTGRES_TYPES[feature.type], feature.name
-
-
-@pytest.mark.parametrize("name", FEATURE_VIEWS)
-def test_the_query_of_a_view_gives_its_key_the_snapshot_and_its_features(warehouse, name):
-    view = FEATURE_VIEWS[name]
-    warehouse.execute("CREATE TEMPORARY TABLE snapshots (snapshot_at timestamptz)")
-    columns = [column.name for column in warehouse.execute(view.query).description]
-    assert sorted(columns) == sorted([view.key, "snapshot_at", *view.feature_names])
-    assert view.sql_file.read_text().startswith("-- One row per ")

@@ -12,7 +12,8 @@ from include.entities.window import NaiveTime, Window
 from include.features.build import build_view
 from include.features.historical import historical_features
 from include.features.online import online_features, publish_online
-from include.features.registry import CUSTOMER_RFM, FEATURE_VIEWS
+from include.features.registry import FEATURE_VIEWS
+from include.features.views.customer_rfm import CUSTOMER_RFM
 from tests.integration.feature_shop import (
     DAY,
     Order,
@@ -53,7 +54,7 @@ def from_history(conn, at: datetime) -> list[dict]:
 
 def assert_online_is_history(conn, *, now: datetime) -> set[str]:
     """Bit for bit, at the publication and later, on both sides of every TTL that runs out."""
-    newest = [row[0] for row in conn.execute("SELECT DISTINCT event_time FROM features.customer_rfm_online")]
+    newest = [row[0] for row in conn.execute("SELECT DISTINCT event_time FROM features.customer_rfm_v1_online")]
     edges = [event_time + TTL + step for event_time in newest for step in (-MICROSECOND, timedelta(0), MICROSECOND)]
     statuses: set[str] = set()
     for at in sorted({now, now + MICROSECOND, now + DAY, *(edge for edge in edges if edge >= now)}):

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 
 from include.entities.window import NaiveTime
 from include.features.historical import historical_features
-from include.features.registry import CUSTOMER_ACTIVITY, CUSTOMER_RFM, UnknownFeature
+from include.features.registry import UnknownFeature
 from include.features.spine import BadSpine, LabelBeforeSpine
+from include.features.views.customer_activity import CUSTOMER_ACTIVITY
+from include.features.views.customer_rfm import CUSTOMER_RFM
 
 EPOCH = datetime(2024, 1, 1, tzinfo=UTC)
 TTL = 3
@@ -230,7 +232,7 @@ def test_times_of_any_zone_and_resolution_are_the_instants_they_are(warehouse):
 def test_nanoseconds_are_cut_to_the_microsecond_also_before_1970(warehouse):
     old = datetime(1969, 12, 31, 23, 59, 59, 999_998, tzinfo=UTC)
     warehouse.execute(
-        """INSERT INTO features.customer_rfm (customer_id, event_time, available_time, ingested_at, seq, is_tombstone)
+        """INSERT INTO features.customer_rfm_v1 (customer_id, event_time, available_time, ingested_at, seq, is_tombstone)
         VALUES (1, %(t)s, %(t)s, %(t)s, 1, false)""",
         {"t": old},
     )

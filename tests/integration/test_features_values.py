@@ -11,8 +11,10 @@ import pytest
 from psycopg.rows import dict_row
 
 from include.entities.window import Window
-from include.features.registry import CUSTOMER_ACTIVITY, CUSTOMER_RFM, FEATURE_VIEWS
+from include.features.registry import FEATURE_VIEWS
 from include.features.snapshots import snapshots_of
+from include.features.views.customer_activity import CUSTOMER_ACTIVITY
+from include.features.views.customer_rfm import CUSTOMER_RFM
 from tests.integration.feature_oracle import Past, fifths
 from tests.integration.feature_shop import (
     DAY,
@@ -181,7 +183,7 @@ def test_no_fact_at_or_after_a_snapshot_changes_a_byte_of_any_row(warehouse, see
         ]
     load(warehouse, future)
     for name, view in FEATURE_VIEWS.items():
-        warehouse.execute(f"TRUNCATE features.{name}, features.built_snapshots")
+        warehouse.execute(f"TRUNCATE features.{name}_v1, features.built_snapshots")
         assert newest_versions(warehouse, view) == []
     build_all(warehouse, window)
     assert {name: newest_versions(warehouse, view) for name, view in FEATURE_VIEWS.items()} == before

@@ -24,7 +24,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from include.features.registry import CUSTOMER_ACTIVITY, CUSTOMER_RFM
+from include.features.views.customer_activity import CUSTOMER_ACTIVITY
+from include.features.views.customer_rfm import CUSTOMER_RFM
 
 MODEL_FEATURES = tuple(
     feature.name for view in (CUSTOMER_RFM, CUSTOMER_ACTIVITY) for feature in view.features if feature.type != "text"

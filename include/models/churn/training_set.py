@@ -22,8 +22,9 @@ from psycopg.types.json import Jsonb
 
 from include.entities.window import Window
 from include.features.historical import historical_features
-from include.features.registry import CUSTOMER_ACTIVITY, CUSTOMER_RFM
 from include.features.selection import PRESENT
+from include.features.views.customer_activity import CUSTOMER_ACTIVITY
+from include.features.views.customer_rfm import CUSTOMER_RFM
 from include.models.churn.parameters import ChurnParameters
 from include.warehouse.receipts import loaded_stretches
 

@@ -1,5 +1,6 @@
 -- One row per customer and snapshot: what they did in the 30, 90 and 365 days before it, and how regularly they buy.
--- Parameters: none; reads the relation `snapshots (snapshot_at)`, and of the shop what happened before each of them.
+-- Parameters: none; reads the relations `snapshots (snapshot_at)` and `entities (customer_id)`, and of the shop what
+-- those customers did before each snapshot.
 -- A customer has rows from the first snapshot after its first purchase on. A purchase is an order that was paid.
 -- A fact at e is in the window of W days of snapshot t if e < t <= e + W. So it adds itself to the first snapshot
 -- after e and takes itself away from the first one after e + W; totals run over these changes, and each state is
@@ -31,7 +32,9 @@ purchases AS (
         lag(orders.paid_at) OVER (PARTITION BY orders.customer_id ORDER BY orders.paid_at) AS previous_paid_at
     FROM shop.orders
     CROSS JOIN timeline
-    WHERE orders.paid_at < timeline.last_at AND orders.customer_id IS NOT NULL
+    WHERE
+        orders.paid_at < timeline.last_at
+        AND orders.customer_id IN (SELECT entities.customer_id FROM entities)
     GROUP BY orders.customer_id, orders.paid_at
 ),
 
@@ -56,7 +59,7 @@ facts AS (
         NULL AS gap_seconds
     FROM shop.refunds
     LEFT JOIN shop.orders ON refunds.order_id = orders.order_id
-    WHERE coalesce(refunds.customer_id, orders.customer_id) IS NOT NULL
+    WHERE coalesce(refunds.customer_id, orders.customer_id) IN (SELECT entities.customer_id FROM entities)
     UNION ALL
     SELECT
         customer_id,
@@ -67,7 +70,7 @@ facts AS (
         1 AS event_count,
         NULL AS gap_seconds
     FROM shop.events
-    WHERE customer_id IS NOT NULL
+    WHERE customer_id IN (SELECT entities.customer_id FROM entities)
 ),
 
 -- Each fact enters all three windows at once and leaves them one by one.
@@ -122,7 +125,7 @@ product_purchases AS (
     WHERE
         order_lines.kind = 'product'
         AND order_lines.product_id IS NOT NULL
-        AND orders.customer_id IS NOT NULL
+        AND orders.customer_id IN (SELECT entities.customer_id FROM entities)
         AND orders.paid_at >= timeline.windows_from
         AND orders.paid_at < timeline.last_at
     GROUP BY orders.customer_id, order_lines.product_id, width_bucket(orders.paid_at, timeline.instants)
