@@ -11,10 +11,7 @@ from psycopg import Connection
 from psycopg.types.json import Jsonb
 
 from include.entities.window import Window
-
-
-class ReceiptDoesNotClose(RuntimeError):
-    """A step's outcomes do not add up to what it received."""
+from include.warehouse.errors import ReceiptDoesNotClose
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Retries by the kind of error: a sick server gets time, a mistake does not."""
+"""Retries by the kind of error: a sick server or a full store gets time, a mistake does not."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ NEEDS_A_PERSON = [
     "include.ingestion.errors.LandingDamaged",
     "include.ingestion.errors.NotValidated",
     "include.ingestion.errors.NothingLanded",
+    "include.warehouse.errors.ReceiptDoesNotClose",
     "include.entities.window.EmptyWindow",
     "include.entities.window.NaiveTime",
     "orchestration.window.NoWindow",
@@ -28,8 +29,10 @@ NEEDS_A_PERSON = [
 NEEDS_TIME = {
     "include.sources.errors.CircuitOpen": timedelta(minutes=2),
     "include.sources.errors.SourceUnreachable": timedelta(minutes=5),
+    "include.ingestion.errors.LandingUnreachable": timedelta(minutes=5),
+    "include.ingestion.errors.LandingNotWritable": timedelta(minutes=5),
 }
-"""How long a host is left to recover, by the kind of error; the first that fits counts."""
+"""How long a host or a store is left to recover, by the kind of error; the first that fits counts."""
 
 DEFAULT_ARGUMENTS = {
     "owner": "regulars",
@@ -47,7 +50,7 @@ DEFAULT_ARGUMENTS = {
                     exception=exception,
                     action=RetryAction.RETRY,
                     retry_delay=delay,
-                    reason="The host is sick or busy; it gets time.",
+                    reason="The host or store is sick, busy or full; it gets time.",
                 )
                 for exception, delay in NEEDS_TIME.items()
             ),

@@ -31,15 +31,35 @@ def test_a_circuit_is_tried_again_by_airflow_only_after_its_rest():
     assert NEEDS_TIME["include.sources.errors.CircuitOpen"].total_seconds() > HttpLimits().circuit_seconds
 
 
-def test_every_error_of_a_source_either_gets_time_or_fails_at_once():
+def errors_of(module: str, *, but: tuple[str, ...] = ()) -> list[type[Exception]]:
+    """The errors that a module defines."""
+    defined = vars(import_module(module)).values()
+    errors = [each for each in defined if isinstance(each, type) and issubclass(each, Exception)]
+    return [each for each in errors if each.__module__ == module and each.__name__ not in but]
+
+
+def test_every_error_of_a_source_or_of_ingestion_either_gets_time_or_fails_at_once():
     from airflow.sdk import RetryAction
 
-    errors = import_module("include.sources.errors")
-    kinds = [each for each in vars(errors).values() if isinstance(each, type) and each is not errors.SourceError]
-    assert len(kinds) >= 6
-    for kind in kinds:
-        action = decision(kind("what happened")).action
-        assert action is (RetryAction.RETRY if issubclass(kind, errors.SourceUnreachable) else RetryAction.FAIL), kind
+    of_sources = errors_of("include.sources.errors", but=("SourceError",))
+    of_ingestion = errors_of("include.ingestion.errors")
+    of_warehouse = errors_of("include.warehouse.errors")
+    assert len(of_sources) >= 6 and len(of_ingestion) >= 9
+    assert "ReceiptDoesNotClose" in {each.__name__ for each in of_warehouse}
+    kinds = [*of_sources, *of_ingestion, *of_warehouse]
+    actions = {kind.__name__: decision(kind("what happened")).action for kind in kinds}
+    assert set(actions.values()) == {RetryAction.RETRY, RetryAction.FAIL}, actions
+    assert {name for name, action in actions.items() if action is RetryAction.RETRY} == {
+        "SourceUnreachable", "CircuitOpen", "LandingUnreachable", "LandingNotWritable",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["LandingUnreachable", "LandingNotWritable"])
+def test_a_store_that_is_away_or_full_gets_time(name):
+    from airflow.sdk import RetryAction
+
+    found = decision(getattr(import_module("include.ingestion.errors"), name)("the store is full"))
+    assert (found.action, found.retry_delay) == (RetryAction.RETRY, timedelta(minutes=5))
 
 
 def test_an_error_that_nobody_foresaw_is_retried_as_airflow_would():

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from include.entities.window import Window
-from include.warehouse.receipts import Receipt, ReceiptDoesNotClose
+from include.warehouse.errors import ReceiptDoesNotClose
+from include.warehouse.receipts import Receipt
 
 WINDOW = Window(datetime(2024, 3, 1, tzinfo=UTC), datetime(2024, 3, 1, tzinfo=UTC) + timedelta(days=1))
 OUTCOMES = ("passed", "inserted", "updated", "unchanged", "stale", "duplicate", "quarantined")
