@@ -21,6 +21,7 @@ from bench.warehouse import fresh_warehouse
 from include.entities.window import Window
 from include.ingestion.landing import Landing
 from include.ingestion.service import service_in_postgres
+from include.sources.limits import HttpLimits
 from include.sources.settings import SourceSettings
 from include.sources.woocommerce_orders import WooCommerceOrders
 from include.warehouse.connection import connect_warehouse
@@ -30,6 +31,8 @@ LATENCY_MS = 50
 CUSTOMERS = 2_500
 CONCURRENCY = 32
 """Requests under way at once; what a connection's extra sets with `limits`."""
+USUAL_CONCURRENCY = HttpLimits().concurrency
+"""The same where the extra sets none."""
 ROUNDS = 3
 PATH = "/wp-json/wc/v3/orders"
 
@@ -40,7 +43,8 @@ def run() -> list[Result]:
         window = Window(*(datetime.fromisoformat(health[name]).astimezone(UTC) for name in ("start", "end")))
         pages = int(box.get("/orders", per_page=100).headers["X-WP-TotalPages"])
         ways: dict[str, Callable[[], int]] = {
-            "ours": lambda: _ours(box, window, dsn),
+            "ours": lambda: _ours(box, window, dsn, limits={"concurrency": CONCURRENCY}),
+            "usual": lambda: _ours(box, window, dsn, limits={}),
             "bare": lambda: asyncio.run(_bare(box, pages)),
             "requests": lambda: _requests_loop(box, pages),
             "hook": lambda: _http_hook(box, pages),
@@ -68,6 +72,13 @@ def run() -> list[Result]:
             detail=detail,
         ),
         Result(
+            name="ingestion.extraction_usual_times_requests",
+            value=rate["usual"] / rate["requests"],
+            unit="times",
+            against="the same loop; ours with the limits that a connection has whose extra sets none",
+            detail=f"{rate['usual']:.0f} pages/s, {USUAL_CONCURRENCY} requests at once",
+        ),
+        Result(
             name="ingestion.extraction_times_http_hook",
             value=rate["ours"] / rate["hook"],
             unit="times",
@@ -77,13 +88,13 @@ def run() -> list[Result]:
     ]
 
 
-def _ours(box: SandboxProcess, window: Window, dsn: str) -> int:
+def _ours(box: SandboxProcess, window: Window, dsn: str, *, limits: dict[str, int]) -> int:
     settings = SourceSettings(
         name="shop_api",
         base_url=box.base_url,
         login=box.consumer_key,
         password=box.consumer_secret,
-        extra={"limits": {"concurrency": CONCURRENCY}},
+        extra={"limits": limits},
     )
     with tempfile.TemporaryDirectory() as folder, connect_warehouse(dsn) as conn:
         service = service_in_postgres(conn, WooCommerceOrders(settings), landing=Landing(folder))
