@@ -11,8 +11,9 @@ import pyarrow.parquet as parquet
 import pytest
 
 from include.entities.registry import ENTITIES
+from include.sources.errors import ContractBroken
 from include.sources.source import Parsed
-from tests.file_folders import example, parsed, source_of, write_parquet
+from tests.file_folders import example, pages_of, parsed, source_of, write_parquet
 
 MAP = pa.map_(pa.string(), pa.float64())
 
@@ -67,3 +68,20 @@ def test_a_map_in_which_a_key_stands_twice_is_rejected_because_one_of_its_values
     assert [each.properties for each in found.records] == [{"a": 1.0}]
     (rejection,) = found.rejections
     assert rejection.rule_id == "value" and "properties" in rejection.reason
+
+
+@pytest.mark.parametrize(
+    ("written", "found", "told"),
+    [
+        (b",\x15\x06\x15\x10", b",\x15\x00\x15\x10", "it has 0 of the 3 rows that it should have"),
+        (b"first_name", b"\xffirst_name", "can't decode byte 0xff"),
+    ],
+    ids=["a column that says that it has no rows", "a column whose name is no text"],
+)
+def test_a_damaged_file_is_refused_and_never_taken_for_one_with_fewer_rows(tmp_path, written, found, told):
+    path = write_parquet(tmp_path, ENTITIES["customers"], [example("customers", number) for number in (1, 2, 3)])
+    content = path.read_bytes()
+    assert written in content
+    path.write_bytes(content.replace(written, found, 1 if b"name" not in written else -1))
+    with pytest.raises(ContractBroken, match=f"customers/a.parquet .*damaged one .*{told}.*Nothing was loaded"):
+        pages_of(source_of(tmp_path, "customers"))

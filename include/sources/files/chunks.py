@@ -32,7 +32,7 @@ def chunks(storage: Storage, records: Records, *, rows: int) -> Iterator[tuple[S
                     f"{file.name} of the connection `{storage.connection}` is no CSV: {error}. Nothing was loaded. "
                     "Write it again, then clear this task."
                 ) from error
-            except pa.ArrowInvalid as error:
+            except (pa.ArrowInvalid, UnicodeDecodeError) as error:  # the names of its columns may be no text
                 raise ContractBroken(
                     f"{file.name} of the connection `{storage.connection}` is no Parquet file, or a damaged one "
                     f"({str(error).splitlines()[0]}). Nothing was loaded. Write it again, then clear this task."

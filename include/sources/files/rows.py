@@ -218,11 +218,13 @@ def parquet_chunks(stream: BinaryIO, *, rows: int) -> Iterator[ParquetRows]:
         yield ParquetRows(_undictionaried(file.schema_arrow.empty_table()), [])
         groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
         widest = max((group.total_byte_size // max(group.num_rows, 1) for group in groups), default=0)
-        first = 1
+        first, last = 1, file.metadata.num_rows
         for batch in file.iter_batches(batch_size=max(1, min(rows, CHUNK_BYTES // max(widest, 1)))):
             numbers = range(first, first + batch.num_rows)
             first += batch.num_rows
             yield ParquetRows(_undictionaried(pa.Table.from_batches([batch])), numbers)
+        if first != last + 1:  # a column that ends too early ends the reading
+            raise pa.ArrowInvalid(f"it has {first - 1} of the {last} rows that it should have")
 
 
 def _undictionaried(table: pa.Table) -> pa.Table:
