@@ -11,11 +11,13 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from psycopg import sql
 
 from include.entities.window import NaiveTime
 from include.features.historical import historical_features
 from include.features.registry import UnknownFeature
 from include.features.spine import BadSpine, LabelBeforeSpine
+from include.features.versions import apply_view
 from include.features.views.customer_activity import CUSTOMER_ACTIVITY
 from include.features.views.customer_rfm import CUSTOMER_RFM
 
@@ -66,17 +68,22 @@ spines = st.lists(st.tuples(st.sampled_from([1, 11, -1, 1, 11, 111, None]), tick
 
 
 def write(conn, versions: list[Version]) -> None:
-    conn.execute("TRUNCATE features.customer_rfm")
-    with conn.cursor().copy(
-        """COPY features.customer_rfm (customer_id, event_time, available_time, ingested_at, seq, is_tombstone,
-        recency_days, segment, monetary_amount, frequency) FROM STDIN"""
-    ) as copy:
-        for v in versions:
-            money = None if v.recency is None else Decimal(v.seq) / 10
-            copy.write_row(
-                (v.key, at(v.event), at(v.available), at(v.ingested), v.seq, v.is_tombstone, v.recency, v.segment,
-                 money, 2**53 + v.seq)
-            )  # fmt: skip
+    """Into the history of each definition that the tests read."""
+    for view in (CUSTOMER_RFM, VIEW, replace(VIEW, ttl=None)):
+        history = apply_view(conn, view, now=EPOCH).history
+        conn.execute(sql.SQL("TRUNCATE {}").format(history))
+        with conn.cursor().copy(
+            sql.SQL(
+                """COPY {} (customer_id, event_time, available_time, ingested_at, seq, is_tombstone,
+                recency_days, segment, monetary_amount, frequency) FROM STDIN"""
+            ).format(history)
+        ) as copy:
+            for v in versions:
+                money = None if v.recency is None else Decimal(v.seq) / 10
+                copy.write_row(
+                    (v.key, at(v.event), at(v.available), at(v.ingested), v.seq, v.is_tombstone, v.recency, v.segment,
+                     money, 2**53 + v.seq)
+                )  # fmt: skip
 
 
 def plainly_joined(versions, key, t, *, mode, known_at, ttl) -> tuple:
@@ -232,8 +239,10 @@ def test_times_of_any_zone_and_resolution_are_the_instants_they_are(warehouse):
 def test_nanoseconds_are_cut_to_the_microsecond_also_before_1970(warehouse):
     old = datetime(1969, 12, 31, 23, 59, 59, 999_998, tzinfo=UTC)
     warehouse.execute(
-        """INSERT INTO features.customer_rfm_v1 (customer_id, event_time, available_time, ingested_at, seq, is_tombstone)
-        VALUES (1, %(t)s, %(t)s, %(t)s, 1, false)""",
+        sql.SQL(
+            """INSERT INTO {} (customer_id, event_time, available_time, ingested_at, seq, is_tombstone)
+            VALUES (1, %(t)s, %(t)s, %(t)s, 1, false)"""
+        ).format(apply_view(warehouse, VIEW, now=EPOCH).history),
         {"t": old},
     )
     times = pd.Series([pd.Timestamp(old).as_unit("ns") + pd.Timedelta(n, "ns") for n in (-1, 0, 999)])
@@ -267,11 +276,13 @@ AWARE = pd.Timestamp("2024-01-01", tz="UTC")
     ],
 )
 def test_rows_that_cannot_be_joined_are_refused_by_name(warehouse, columns, says):
+    write(warehouse, [])
     with pytest.raises(BadSpine, match=says):
         historical_features(warehouse, pd.DataFrame(columns), [VIEW])
 
 
 def test_naive_arrow_times_and_a_naive_known_at_are_refused(warehouse):
+    write(warehouse, [])
     naive = pa.table({"customer_id": [1], "at": pa.array([datetime(2024, 1, 1)], pa.timestamp("us"))})  # noqa: DTZ001
     with pytest.raises(BadSpine, match="no time zone"):
         historical_features(warehouse, naive, [VIEW])
@@ -282,6 +293,7 @@ def test_naive_arrow_times_and_a_naive_known_at_are_refused(warehouse):
 
 
 def test_a_label_window_that_starts_before_its_row_is_refused(warehouse):
+    write(warehouse, [])
     spine = spine_of((1, 1), (1, 2), (1, 3))
     fine = spine.assign(label_start=spine["at"])
     assert len(historical_features(warehouse, fine, [VIEW], label_start_column="label_start")) == 3
@@ -291,6 +303,7 @@ def test_a_label_window_that_starts_before_its_row_is_refused(warehouse):
 
 
 def test_an_empty_spine_gives_the_columns_and_no_rows(warehouse):
+    write(warehouse, [])
     joined = historical_features(warehouse, spine_of(), [VIEW, CUSTOMER_ACTIVITY])
     assert len(joined) == 0
     assert "recency_over_typical_gap" in joined.columns
