@@ -12,6 +12,7 @@ from include.entities.window import NaiveTime, Window
 from include.features.build_plan import plan_everyone, plan_touched
 from include.features.build_write import Written, compute, write_corrections, write_first_builds
 from include.features.snapshots import snapshots_of
+from include.features.statistics import forget_statistics
 from include.features.touches import keep_seen, read_touches
 from include.features.versions import ViewVersion, apply_view
 from include.features.view import FeatureView
@@ -98,6 +99,8 @@ def _build(
     if pairs:
         compute(conn, version)
         written += write_corrections(conn, version, seq=seq, written_at=written_at, of_pairs=True)
+    if written.corrections:
+        forget_statistics(conn, version)
     conn.execute(
         """
         INSERT INTO features.built_snapshots (view_name, version, event_time, built_at)

@@ -38,7 +38,7 @@ def plan_everyone(
             SELECT event_time AS snapshot_at, false AS is_first_build
             FROM features.built_snapshots
             WHERE
-                view_name = {name} AND version = {version} AND NOT is_partial
+                view_name = {name} AND version = {version} AND NOT is_partial AND thinned_at IS NULL
                 AND (
                     {rebuild} AND event_time = ANY({wanted}::timestamptz[])
                     OR EXISTS (
@@ -96,7 +96,7 @@ def plan_touched(conn: Connection, version: ViewVersion) -> int:
                 AND ({memory}::interval IS NULL OR built.event_time <= touched.touched_until + {memory}::interval)
             WHERE
                 built.view_name = {name} AND built.version = {version} AND NOT built.is_partial
-                AND {first_key} IS NOT NULL
+                AND built.thinned_at IS NULL AND {first_key} IS NOT NULL
                 AND built.event_time NOT IN (SELECT planned.snapshot_at FROM planned)
             UNION
             SELECT {keys_of_history}, built.event_time
@@ -106,7 +106,9 @@ def plan_touched(conn: Connection, version: ViewVersion) -> int:
                 ON built.event_time > touched.touched_from
                 AND ({memory}::interval IS NULL OR built.event_time <= touched.touched_until + {memory}::interval)
                 AND ({first_key} IS NULL OR ({keys_of_touched}) = ({keys_of_history}))
-            WHERE built.view_name = {name} AND built.version = {version} AND built.is_partial
+            WHERE
+                built.view_name = {name} AND built.version = {version} AND built.is_partial
+                AND built.thinned_at IS NULL
             """
         ).format(
             name=sql.Literal(view.name),

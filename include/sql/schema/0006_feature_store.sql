@@ -37,12 +37,13 @@ CREATE TABLE features.built_snapshots (
     event_time timestamptz NOT NULL,
     is_partial boolean NOT NULL DEFAULT false,
     built_at timestamptz NOT NULL,
+    thinned_at timestamptz,
     PRIMARY KEY (view_name, version, event_time),
     FOREIGN KEY (view_name, version) REFERENCES features.view_versions
 );
 COMMENT ON TABLE features.built_snapshots IS
 'One row per version of a view and instant that rows were taken at, also when nobody had features then. '
-'is_partial: only for the keys that were pushed at that instant.';
+'is_partial: only for the keys that were pushed at that instant. thinned_at: its rows were removed by the policy.';
 
 -- Which keys a change of facts touches, noted by triggers in the transaction of the change. A row of a view for a
 -- touched key is stale if its snapshot is after touched_from and, where the view forgets, not after touched_until plus
