@@ -1,0 +1,84 @@
+"""Which snapshots of a view exist, and what a build would do before it does it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg import Connection
+
+from include.entities.window import Window
+from include.features.build_plan import plan_everyone, plan_touched
+from include.features.snapshots import snapshots_of
+from include.features.touches import read_touches
+from include.features.versions import ViewVersion, current_version
+from include.features.view import FeatureView
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """What history has of a window.
+
+    :param built: snapshots that were built and are there.
+    :param thinned: those that the retention policy removed.
+    :param missing: those of the view's cadence that were never built.
+    :param newest: the newest snapshot of all, whatever the window.
+    """
+
+    version: ViewVersion
+    built: list[datetime]
+    thinned: list[datetime]
+    missing: list[datetime]
+    newest: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class BuildPreview:
+    """What a build over a window would take, if it ran now.
+
+    :param missing: snapshots that it would build for the first time.
+    :param stale_snapshots: snapshots of which it would take all keys again.
+    :param stale_pairs: single pairs of key and snapshot that it would take again.
+    """
+
+    missing: list[datetime]
+    stale_snapshots: int
+    stale_pairs: int
+
+
+def coverage_of(conn: Connection, view: FeatureView, window: Window) -> Coverage:
+    """Which of the snapshots that a window owns exist.
+
+    :raises UnknownVersion: the view as it is defined now was never applied.
+    """
+    version = current_version(conn, view)
+    rows = conn.execute(
+        """
+        SELECT event_time, thinned_at IS NOT NULL FROM features.built_snapshots
+        WHERE view_name = %s AND version = %s AND NOT is_partial ORDER BY event_time
+        """,
+        (view.name, version.version),
+    ).fetchall()
+    wanted = snapshots_of(window, cadence=view.cadence)
+    known = dict(rows)
+    return Coverage(
+        version=version,
+        built=[at for at in wanted if known.get(at) is False],
+        thinned=[at for at in wanted if known.get(at) is True],
+        missing=[at for at in wanted if at not in known],
+        newest=max((at for at, is_thinned in rows if not is_thinned), default=None),
+    )
+
+
+def preview_build(conn: Connection, view: FeatureView, window: Window, *, rebuild: bool = False) -> BuildPreview:
+    """What `build_view` would take over a window: its own plan is made, and taken back. Nothing is written.
+
+    :raises UnknownVersion: the view as it is defined now was never applied.
+    """
+    version = current_version(conn, view)
+    with conn.transaction(force_rollback=True):
+        read_touches(conn, version)
+        wanted = snapshots_of(window, cadence=view.cadence)
+        missing, stale = plan_everyone(conn, version, wanted=wanted, rebuild=rebuild)
+        pairs = plan_touched(conn, version)
+    return BuildPreview(missing=missing, stale_snapshots=stale, stale_pairs=pairs)
