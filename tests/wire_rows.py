@@ -8,8 +8,9 @@ entities without their time of reading.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Any
 
@@ -49,10 +50,12 @@ def read_json(raw: bytes | str) -> Any:
 
 
 def instant(text: str | None) -> datetime | None:
-    """An ISO 8601 time, in UTC where it names no zone."""
+    """An ISO 8601 time, to the nearest microsecond, in UTC where it names no zone."""
     if text is None:
         return None
     parsed = datetime.fromisoformat(text)
+    if beyond := re.search(r"\.\d{6}(\d+)", text):
+        parsed += timedelta(microseconds=int(beyond[1][0] >= "5"))
     return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 

@@ -132,6 +132,8 @@ def decode_row(raw: bytes, decoder: msgspec.json.Decoder) -> Any:
     """
     try:
         row = decode(raw, decoder)
+        if has_nul(raw):
+            decode(raw.replace(b"\\u0000", b"\\u0001"), decoder)  # a time is read up to a NUL and no further
         if raw.count(b"[") + raw.count(b"{") > DEEPEST and depth(msgspec.to_builtins(row)) > DEEPEST:
             raise RowRejected("shape", f"lists and objects are nested more than {DEEPEST} deep")
     except RowRejected:

@@ -7,13 +7,14 @@ from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from include.ingestion.judge import judge_page
 from include.sources.errors import ContractBroken
-from include.sources.parsing import RowRejected, has_nul, id_of, money, required_utc, rounded_money, utc
+from include.sources.parsing import RowRejected, decode_row, has_nul, id_of, money, required_utc, rounded_money, utc
 from include.sources.source import Parsed
 from tests.unit.hostile_pages import pages_of
 from tests.unit.source_pages import (
@@ -266,3 +267,11 @@ def test_entries_that_are_no_objects_are_rejected_one_by_one(entity):
     found = parsed(entity, [5, row(entity), None, "text", []])
     assert found.positions == [1]
     assert [each.payload for each in found.rejections] == [b"5", b"null", b'"text"', b"[]"]
+
+
+def test_a_time_is_not_read_over_a_nul_in_it():
+    decoder = msgspec.json.Decoder(dict[str, datetime])
+    assert decode_row(b'{"at": "2024-03-02T03:04:06.000Z"}', decoder)
+    with pytest.raises(RowRejected) as refused:
+        decode_row(b'{"at": "2024-03-02T03:04:06\\u0000.000Z"}', decoder)
+    assert refused.value.rule_id == "shape"
