@@ -217,7 +217,7 @@ class _Course:
                 f"there without reason {sorted(kept - damaged)[:3]}"
             )
         wires = self._harness.world.wires(scenario.entity, scenario.main.window)
-        absent = kept_from_the_tables(self._landing, run.batch, scenario.entity, reach, wires)
+        absent = kept_from_the_tables(self._landing, run.batch, scenario.entity, reach, wires, is_edited=bool(edited))
         self._expected.read(each for each in wires if key_of(*each, scenario.entity) not in absent)
         self._compare("after the run under faults", apart_from=edited)
         return "truth, some rows in quarantine" if damaged else "truth"

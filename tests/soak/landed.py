@@ -19,6 +19,8 @@ _KEYS = {"events": "messageId", "weather_daily": "time", "stock_prices_daily": "
 _BROKEN = b',"broken":'
 Place = tuple[str, str, str]
 """Entity, landed file with its batch, and position in it."""
+Wire = tuple[Mapping[str, Any], Mapping[str, Any]]
+"""A row as it goes over the wire, and what its page knows beside it."""
 Key = tuple[Any, ...]
 """What tells a row on the wire from all others, with the place or symbol of its page."""
 
@@ -35,15 +37,12 @@ def damaged_places(landing: Landing, batch: str, entity: str, reach: Window) -> 
 
 
 def kept_from_the_tables(
-    landing: Landing,
-    batch: str,
-    entity: str,
-    reach: Window,
-    wires: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]],
+    landing: Landing, batch: str, entity: str, reach: Window, wires: Iterable[Wire], *, is_edited: bool
 ) -> set[Key]:
     """Keys of the rows of which a batch holds damaged copies and no good one.
 
     :param wires: the rows that were sent, before any damage.
+    :param is_edited: some of them were sent as they were before an edit.
     :raises AssertionError: a damaged row is none of them.
     """
     good: set[Key] = set()
@@ -58,10 +57,22 @@ def kept_from_the_tables(
     sent = [(wire, key_of(wire, context, entity)) for wire, context in wires] if damaged else []
     found: set[Key] = set()
     for row, context in damaged:
-        from_here = {key for wire, key in sent if key[0] == _place(context) and _may_have_been(row, wire)}
-        assert from_here, f"a damaged row was made of none that was sent: {row}"
-        found |= from_here
+        own = _keys_of_damaged(row, context, entity, sent)
+        assert own or is_edited, f"a damaged row was made of none that was sent: {row}"
+        found |= own
     return found - good
+
+
+def _keys_of_damaged(
+    row: Mapping[str, Any] | None,
+    context: Mapping[str, Any],
+    entity: str,
+    sent: Iterable[tuple[Mapping[str, Any], Key]],
+) -> set[Key]:
+    """The key that a damaged row still has, or those of the rows that say what is left of it."""
+    if row is not None and row.get(_KEYS.get(entity, "id")) not in (None, MARK):
+        return {key_of(row, context, entity)}
+    return {key for wire, key in sent if key[0] == _place(context) and _may_have_been(row, wire)}
 
 
 def key_of(row: Mapping[str, Any], context: Mapping[str, Any], entity: str) -> Key:
