@@ -37,11 +37,13 @@ class BuildPreview:
     """What a build over a window would take, if it ran now.
 
     :param missing: snapshots that it would build for the first time.
-    :param stale_snapshots: snapshots of which it would take all keys again.
-    :param stale_pairs: single pairs of key and snapshot that it would take again.
+    :param stale: snapshots built before with rows that it would take again, the two numbers together.
+    :param stale_snapshots: of how many of them it would take all keys.
+    :param stale_pairs: how many single pairs of key and snapshot it would take besides.
     """
 
     missing: list[datetime]
+    stale: list[datetime]
     stale_snapshots: int
     stale_pairs: int
 
@@ -81,4 +83,7 @@ def preview_build(conn: Connection, view: FeatureView, window: Window, *, rebuil
         wanted = snapshots_of(window, cadence=view.cadence)
         missing, stale = plan_everyone(conn, version, wanted=wanted, rebuild=rebuild)
         pairs = plan_touched(conn, version)
-    return BuildPreview(missing=missing, stale_snapshots=stale, stale_pairs=pairs)
+        rows = conn.execute(
+            "SELECT snapshot_at FROM planned WHERE NOT is_first_build UNION SELECT snapshot_at FROM pairs ORDER BY 1"
+        ).fetchall()
+    return BuildPreview(missing, [row[0] for row in rows], stale_snapshots=stale, stale_pairs=pairs)

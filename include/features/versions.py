@@ -115,6 +115,17 @@ def stored_versions(conn: Connection, name: str) -> Sequence[ViewVersion]:
     return [ViewVersion(view_from_json(definition), version) for version, definition in rows]
 
 
+def versions_in_use(conn: Connection, name: str) -> Sequence[ViewVersion]:
+    """The versions of a view that are not retired, oldest first."""
+    retired = {
+        row[0]
+        for row in conn.execute(
+            "SELECT version FROM features.view_versions WHERE view_name = %s AND retired_at IS NOT NULL", (name,)
+        )
+    }
+    return [each for each in stored_versions(conn, name) if each.version not in retired]
+
+
 def _known(conn: Connection, view: FeatureView) -> ViewVersion | None:
     row = conn.execute(
         "SELECT version FROM features.view_versions WHERE view_name = %s AND digest = %s", (view.name, view.digest)

@@ -1,0 +1,1 @@
+"""The pages that Regulars adds to the Airflow UI."""
