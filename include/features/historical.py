@@ -1,186 +1,271 @@
-"""The point-in-time join: features as they were known at the instant of each spine row."""
+"""The point-in-time join: features as they were known at the instant of each row of an entity frame."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, TypeVar
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv
-from psycopg import Connection, sql
+from psycopg import Connection
+from psycopg.pq import TransactionStatus
 
 from include.entities.window import NaiveTime
+from include.features.entity import JoinKey
+from include.features.on_demand import ON_DEMAND_FEATURES, OnDemandFeature, compute_on_demand, inputs_of
+from include.features.picks import Picks
+from include.features.postgres_join import Mode, pick_in_postgres
+from include.features.registry import REGISTRY, Registry
+from include.features.relation import read_relation
 from include.features.selection import (
-    ARROW_TYPES,
-    NOT_FOUND,
-    PRESENT,
     Selection,
-    feature_expressions,
+    VersionsInDatabase,
+    VersionSource,
+    Wanted,
     selections_of,
-    status_expression,
+    wanted_items,
 )
-from include.features.spine import BadSpine, Spine, read_spine
-from include.features.view import FeatureView
+from include.features.spine import INSTANT, Spine, read_instants, read_keys, refuse_taken_names
+from include.features.table_join import TableJoin
+from include.warehouse.connection import connect_warehouse
 
-Mode = Literal["as_known", "as_corrected"]
-Frame = TypeVar("Frame", pd.DataFrame, pa.Table)
-
-# Postgres counts microseconds from 2000-01-01.
-_POSTGRES_EPOCH = np.int64(946_684_800_000_000)
+EntityRows: TypeAlias = "pd.DataFrame | pa.Table | str"
 
 
-def historical_features(
-    conn: Connection,
-    spine: Frame,
-    features: Sequence[FeatureView | str],
+class HistoryEngine(Protocol):
+    """Where a join finds its rows."""
+
+    @property
+    def versions(self) -> VersionSource:
+        """The versions of views that it has."""
+        ...
+
+    def pick(
+        self, selections: Sequence[Selection], spine: Spine, *, mode: Mode, known_at: datetime | None
+    ) -> list[Picks]:
+        """The picked rows of views of one entity, per selection."""
+        ...
+
+
+@dataclass(frozen=True)
+class PostgresEngine:
+    """Joins in the database.
+
+    :param dsn: if given, a second connection is opened for half of the keys. It sees what `conn` sees but for what
+        `conn` has not committed.
+    """
+
+    conn: Connection
+    dsn: str | None = None
+
+    @property
+    def versions(self) -> VersionSource:
+        return VersionsInDatabase(self.conn)
+
+    def pick(
+        self, selections: Sequence[Selection], spine: Spine, *, mode: Mode, known_at: datetime | None
+    ) -> list[Picks]:
+        with ExitStack() as stack:
+            connections = [self.conn]
+            if self.dsn is not None:
+                connections.append(stack.enter_context(connect_warehouse(self.dsn)))
+                row = self.conn.execute("SELECT pg_export_snapshot()").fetchone()
+                assert row is not None
+                connections[1].execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+                connections[1].execute(f"SET TRANSACTION SNAPSHOT '{row[0]}'")
+            return pick_in_postgres(connections, selections, spine, mode=mode, known_at=known_at)
+
+
+@dataclass(frozen=True)
+class HistoricalFeatures:
+    """Features joined to entity rows, once they are asked for: each of its methods joins anew.
+
+    The result has one row per entity row, in its order, with its columns, then per view its features and
+    `<view>_status`: `present`; `not found` (nothing known by then, a null key, or a tombstone); `outside ttl`. Then
+    come the on-demand features. Whole numbers are `Int64` in pandas; money is a 64-bit float.
+    """
+
+    conn: Connection | None
+    entity_df: EntityRows
+    shown: tuple[Selection, ...]
+    read: tuple[Selection, ...]
+    on_demand: tuple[OnDemandFeature, ...]
+    engine: HistoryEngine
+    mode: Mode
+    known_at: datetime | None
+    timestamp_column: str
+    label_start_column: str | None
+    with_event_times: bool
+
+    def to_df(self) -> pd.DataFrame:
+        """As pandas, with the index of the entity rows if they were pandas.
+
+        :raises BadSpine: rows or columns cannot be used; the text names them.
+        :raises LabelBeforeSpine: a label window starts before its row's time.
+        """
+        rows, columns = self._joined()
+        added = pa.table(columns).to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
+        if isinstance(rows, pa.Table):
+            rows = rows.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
+        added.index = rows.index
+        return pd.concat([rows, added], axis="columns")
+
+    def to_arrow(self) -> pa.Table:
+        """As Arrow; raises what `to_df` raises."""
+        rows, columns = self._joined()
+        table = rows if isinstance(rows, pa.Table) else pa.Table.from_pandas(rows, preserve_index=False)
+        for name, array in columns.items():
+            table = table.append_column(name, array)
+        return table
+
+    def to_table(self, name: str) -> int:
+        """Leave the result in the database, joined there, and give the number of its rows.
+
+        The table has the columns of `to_arrow` behind `row_number`, the position of the entity row from 0. Memory
+        does not grow with the rows. It is there once the transaction is committed.
+
+        :param name: `ml.<name>` or `features.<name>`, in small letters; without a schema in `ml`.
+        :raises TableTaken: there is something of that name; it is left as it is.
+        :raises NotInDatabase: on-demand features or a mirror are wanted, which the database does not have.
+        :raises BadSpine: as `to_df`.
+        """
+        join = TableJoin(
+            self._connection(), self.shown, self.mode, self.known_at, self.timestamp_column, self.label_start_column,
+            self.with_event_times,
+        )  # fmt: skip
+        if self.on_demand or not isinstance(self.engine, PostgresEngine):
+            raise NotInDatabase(
+                "A table is joined in the database from the history there: leave out on-demand features "
+                f"({', '.join(each.name for each in self.on_demand) or 'none'}) and the mirror, or take to_arrow()."
+            )
+        return join.to_table(self.entity_df, name)
+
+    def _connection(self) -> Connection:
+        if self.conn is None:
+            raise NotInDatabase("Entity rows or a result in the database need a connection, and none was given.")
+        return self.conn
+
+    def _joined(self) -> tuple[pd.DataFrame | pa.Table, dict[str, pa.Array]]:
+        """The entity rows, and the columns that are joined to them."""
+        if self.conn is None:
+            return self._joined_to(self._rows())
+        is_idle = self.conn.info.transaction_status == TransactionStatus.IDLE
+        with self.conn.transaction():
+            if is_idle:  # every query of this join sees the same; else that is for whoever began the transaction
+                self.conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            return self._joined_to(self._rows())
+
+    def _rows(self) -> pd.DataFrame | pa.Table:
+        return read_relation(self._connection(), self.entity_df) if isinstance(self.entity_df, str) else self.entity_df
+
+    def _joined_to(self, rows: pd.DataFrame | pa.Table) -> tuple[pd.DataFrame | pa.Table, dict[str, pa.Array]]:
+        names = list(rows.column_names if isinstance(rows, pa.Table) else rows.columns)
+        refuse_taken_names([*names, *self._added_names()])
+        instants = read_instants(rows, time_column=self.timestamp_column, label_start_column=self.label_start_column)
+        picks: dict[str, Picks] = {}
+        for keys, selections in by_keys(self.read).items():
+            spine = Spine(read_keys(rows, keys), instants)
+            found = self.engine.pick(selections, spine, mode=self.mode, known_at=self.known_at)
+            picks |= {selection.view.name: own for selection, own in zip(selections, found, strict=True)}
+        read = {name: own.columns(instants) for name, own in picks.items()}
+        columns: dict[str, pa.Array] = {}
+        for selection in self.shown:
+            columns |= {name: read[selection.view.name][name] for name in selection.columns}
+            if self.with_event_times:
+                columns[f"{selection.view.name}__event_time"] = picks[selection.view.name].event_times
+        return rows, columns | self._computed(instants, picks, read)
+
+    def _computed(
+        self, instants: npt.NDArray[np.int64], picks: dict[str, Picks], read: dict[str, dict[str, pa.Array]]
+    ) -> dict[str, pa.Array]:
+        if not self.on_demand:
+            return {}
+        inputs = {"at": pa.array(instants).view(INSTANT)}
+        for name, columns in read.items():
+            inputs |= columns | {f"{name}__event_time": picks[name].event_times}
+        return compute_on_demand(self.on_demand, pa.table(inputs))
+
+    def _added_names(self) -> list[str]:
+        names = [name for selection in self.shown for name in selection.columns]
+        if self.with_event_times:
+            names += [f"{selection.view.name}__event_time" for selection in self.shown]
+        return names + [feature.name for feature in self.on_demand]
+
+
+class NotInDatabase(ValueError):
+    """What is wanted cannot be had in the database, or not without one."""
+
+
+def get_historical_features(
+    conn: Connection | None,
+    entity_df: EntityRows,
+    features: Wanted,
     *,
     mode: Mode = "as_known",
     known_at: datetime | None = None,
-    time_column: str = "at",
+    timestamp_column: str = "event_timestamp",
     label_start_column: str | None = None,
-) -> Frame:
-    """Join features to a spine of `(entity key, time)` rows, as each was known at its row's time.
+    with_event_times: bool = False,
+    registry: Registry = REGISTRY,
+    dsn: str | None = None,
+    mirror: HistoryEngine | None = None,
+) -> HistoricalFeatures:
+    """Join features to rows of `(entity keys, time)`, as each was known at its row's time.
 
-    The result has one row per spine row, in its order, with its columns and index, then per view its features and
-    `<view>_status`: `present`; `not found` (nothing known by then, a null key, or a tombstone); `outside ttl`. For
-    each row that history version is taken which has the greatest `(event_time, available_time, seq)` of those with
-    `event_time <= T` and `available_time <= T`. A null feature in it stays null.
+    For each row that version of history is taken which has the greatest `(event_time, available_time, seq)` of those
+    with `event_time <= T` and `available_time <= T`; the TTL, bound inclusive, counts after that. A null feature in it
+    stays null, and a tombstone hides what is older.
 
-    :param spine: pandas or Arrow; the result is the same. Keys are integers, times have a time zone and count to the
-        microsecond. Whole numbers come as `Int64` in pandas, money as 64-bit float.
-    :param features: views, names of views, or `view:feature`.
+    :param conn: the warehouse; None if the entity rows are here and the features in a mirror.
+    :param entity_df: pandas or Arrow; or the name of a relation, or a SELECT, in the database. Keys are whole numbers
+        or text, times have a time zone and count to the microsecond.
+    :param features: a feature service or its name; or a list of views, versions of them, `view`, `view:feature`,
+        `view@2:feature` (of a version that was stored), and names of on-demand features.
     :param mode: `as_corrected` also takes versions that became available after T, still of snapshots up to T.
     :param known_at: take only versions written up to this instant, so that a training set can be built again.
     :param label_start_column: a column with the start of each row's label window, checked against its time.
-    :raises BadSpine: rows or columns cannot be used; the text names them. Nothing was asked of the database.
-    :raises LabelBeforeSpine: a label window starts before its row's time.
-    :raises UnknownFeature: a view or feature of that name is not registered.
+    :param with_event_times: also give `<view>__event_time`, the snapshot that a row's features are from.
+    :param dsn: how to open a second connection, which then takes half of the keys.
+    :param mirror: take the history from files, see `include.features.mirror`.
+    :raises UnknownFeature: a view, feature or service of that name is not registered.
+    :raises UnknownVersion: a view was never built as it is defined now, or never in the version asked for.
     """
     if mode not in ("as_known", "as_corrected"):
         raise ValueError(f"mode is {mode!r}; it is 'as_known' or 'as_corrected'.")
     if known_at is not None and known_at.tzinfo is None:
         raise NaiveTime(f"known_at ({known_at.isoformat()}) has no time zone. Give one.")
-    selections = selections_of(conn, features)
-    added = [name for selection in selections for name in selection.columns]
-    taken = sorted(set(added) & set(spine.column_names if isinstance(spine, pa.Table) else spine.columns))
-    if taken:
-        raise BadSpine(f"The spine has columns named like features: {', '.join(taken)}. Give them other names.")
-    checked = {
-        key: read_spine(spine, key=key, time_column=time_column, label_start_column=label_start_column)
-        for key in dict.fromkeys(selection.view.entity.key_names[0] for selection in selections)
-    }
-    columns: dict[str, pa.Array] = {}
-    with conn.transaction():
-        for key, rows in checked.items():
-            _send_spine(conn, rows)
-            for selection in selections:
-                if selection.view.entity.key_names[0] == key:
-                    picked = _pick(conn, selection, mode=mode, known_at=known_at)
-                    columns |= _by_position(picked, selection, row_count=len(rows.keys))
-    return _with_columns(spine, {name: columns[name] for name in added})
+    engine: HistoryEngine
+    if mirror is not None:
+        engine = mirror
+    elif conn is not None:
+        engine = PostgresEngine(conn, dsn)
+    else:
+        raise NotInDatabase("There is neither a connection nor a mirror to take features from.")
+    on_demand, of_views = _split(wanted_items(features, registry=registry))
+    with nullcontext() if conn is None else conn.transaction():
+        shown = selections_of(engine.versions, of_views, registry=registry)
+        read = selections_of(engine.versions, [*of_views, *inputs_of(on_demand)], registry=registry)
+    return HistoricalFeatures(
+        conn, entity_df, tuple(shown), tuple(read), on_demand, engine, mode, known_at, timestamp_column,
+        label_start_column, with_event_times,
+    )  # fmt: skip
 
 
-def _send_spine(conn: Connection, spine: Spine) -> None:
-    """Put the rows that have a key, numbered by position and sorted by key for the index, into a temporary table."""
-    conn.execute("DROP TABLE IF EXISTS pg_temp.spine")
-    conn.execute("CREATE TEMPORARY TABLE spine (row_number bigint, entity_key bigint, at timestamptz) ON COMMIT DROP")
-    positions = np.flatnonzero(spine.has_key)
-    positions = positions[np.lexsort((spine.instants[positions], spine.keys[positions]))]
-    with conn.cursor().copy("COPY spine FROM STDIN (FORMAT binary)") as copy:
-        copy.write(_binary_copy(positions, spine.keys[positions], spine.instants[positions] - _POSTGRES_EPOCH))
-    conn.execute("ANALYZE spine")
+def by_keys(selections: Sequence[Selection]) -> dict[tuple[JoinKey, ...], list[Selection]]:
+    """Selections that are joined by the same keys, together."""
+    grouped: dict[tuple[JoinKey, ...], list[Selection]] = {}
+    for selection in selections:
+        grouped.setdefault(selection.view.entity.join_keys, []).append(selection)
+    return grouped
 
 
-def _binary_copy(*columns: npt.NDArray[np.int64]) -> bytes:
-    """64-bit integers without nulls in the wire format of COPY BINARY (timestamptz is one of them)."""
-    fields: list[tuple[str, str]] = [("field_count", ">i2")]
-    for number in range(len(columns)):
-        fields += [(f"size_{number}", ">i4"), (f"value_{number}", ">i8")]
-    tuples = np.empty(len(columns[0]), dtype=np.dtype(fields))
-    tuples["field_count"] = len(columns)
-    for number, column in enumerate(columns):
-        tuples[f"size_{number}"] = 8
-        tuples[f"value_{number}"] = column
-    return b"PGCOPY\n\xff\r\n\0" + bytes(8) + tuples.tobytes() + b"\xff\xff"
-
-
-def _pick(conn: Connection, selection: Selection, *, mode: Mode, known_at: datetime | None) -> pa.Table:
-    """The picked rows: number of the spine row, status, features."""
-    view = selection.view
-    eligible: list[sql.Composable] = [
-        sql.SQL("versions.{} = spine.entity_key AND versions.event_time <= spine.at").format(selection.version.keys)
-    ]
-    if mode == "as_known":
-        eligible.append(sql.SQL("versions.available_time <= spine.at"))
-    if known_at is not None:
-        eligible.append(sql.SQL("versions.ingested_at <= %(known_at)s::timestamptz"))
-    query = sql.SQL(
-        """
-        COPY (
-            SELECT spine.row_number, {status}, {features}
-            FROM spine
-            CROSS JOIN LATERAL (
-                SELECT versions.* FROM {history} AS versions
-                WHERE {eligible}
-                ORDER BY versions.event_time DESC, versions.available_time DESC, versions.seq DESC
-                LIMIT 1
-            ) AS picked
-        ) TO STDOUT (FORMAT csv)
-        """
-    ).format(
-        status=status_expression(table="picked", at=sql.SQL("spine.at")),
-        features=feature_expressions(selection, table="picked"),
-        history=selection.version.history,
-        eligible=sql.SQL(" AND ").join(eligible),
-    )
-    text = io.BytesIO()
-    with conn.cursor().copy(query, {"ttl": view.ttl, "known_at": known_at}) as copy:
-        for block in copy:
-            text.write(block)
-    types = {"row_number": pa.int64(), selection.status_column: pa.string()}
-    types |= {feature.name: ARROW_TYPES[feature.type] for feature in selection.features}
-    if not text.tell():
-        return pa.schema(types.items()).empty_table()
-    text.seek(0)
-    return pyarrow.csv.read_csv(
-        text,
-        read_options=pyarrow.csv.ReadOptions(column_names=list(types)),
-        parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
-        convert_options=pyarrow.csv.ConvertOptions(
-            column_types=types, null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False
-        ),
-    )
-
-
-def _by_position(picked: pa.Table, selection: Selection, *, row_count: int) -> dict[str, pa.Array]:
-    """The picked rows spread to the positions of the spine; features are null unless present."""
-    positions = np.full(row_count, -1, dtype=np.int64)
-    positions[picked["row_number"].to_numpy()] = np.arange(len(picked))
-    spread = picked.take(pa.array(positions, mask=positions < 0))
-    status = spread[selection.status_column].combine_chunks().fill_null(NOT_FOUND)
-    is_present = pc.equal(status, PRESENT)
-    columns = {
-        feature.name: pc.if_else(is_present, spread[feature.name].combine_chunks(), None)
-        for feature in selection.features
-    }
-    return columns | {selection.status_column: status}
-
-
-def _with_columns(spine: Frame, columns: dict[str, pa.Array]) -> Frame:
-    if isinstance(spine, pa.Table):
-        for name, array in columns.items():
-            spine = spine.append_column(name, array)
-        return spine
-    added = pa.table(columns).to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
-    added.index = spine.index
-    return pd.concat([spine, added], axis="columns")
-
-
-def _name(*parts: str) -> sql.Identifier:
-    return sql.Identifier(*parts)
+def _split(items: Sequence) -> tuple[tuple[OnDemandFeature, ...], list]:
+    """On-demand features, and what is of views."""
+    is_on_demand = [isinstance(item, str) and item in ON_DEMAND_FEATURES for item in items]
+    on_demand = tuple(ON_DEMAND_FEATURES[item] for item, is_so in zip(items, is_on_demand, strict=True) if is_so)
+    return on_demand, [item for item, is_so in zip(items, is_on_demand, strict=True) if not is_so]

@@ -1,4 +1,4 @@
-"""The point-in-time join against a plain search through all versions."""
+"""The point-in-time join as its callers meet it: what comes back, what is refused, and the rules one by one."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ from decimal import Decimal
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from psycopg import sql
 
 from include.entities.window import NaiveTime
-from include.features.historical import historical_features
+from include.features.historical import get_historical_features
 from include.features.registry import UnknownFeature
 from include.features.spine import BadSpine, LabelBeforeSpine
 from include.features.versions import apply_view
@@ -47,29 +45,9 @@ class Version:
         return self.event, self.available, self.seq
 
 
-ticks = st.integers(0, 8)
-version_lists = st.lists(
-    st.builds(
-        Version,
-        key=st.sampled_from([1, 11, -1]),
-        event=ticks,
-        available=ticks,
-        ingested=ticks,
-        seq=st.integers(1, 3),
-        is_tombstone=st.booleans(),
-        recency=st.one_of(st.none(), st.floats(allow_nan=False, allow_infinity=False)),
-        segment=st.one_of(st.none(), st.sampled_from(["", "New", 'a "quoted", one', "line\nbreak", "Ω"])),
-    ),
-    min_size=1,
-    max_size=40,
-    unique_by=lambda version: (version.key, version.order),
-)
-spines = st.lists(st.tuples(st.sampled_from([1, 11, -1, 1, 11, 111, None]), ticks), min_size=1, max_size=40)
-
-
 def write(conn, versions: list[Version]) -> None:
     """Into the history of each definition that the tests read."""
-    for view in (CUSTOMER_RFM, VIEW, replace(VIEW, ttl=None)):
+    for view in (CUSTOMER_RFM, VIEW):
         history = apply_view(conn, view, now=EPOCH).history
         conn.execute(sql.SQL("TRUNCATE {}").format(history))
         with conn.cursor().copy(
@@ -86,54 +64,8 @@ def write(conn, versions: list[Version]) -> None:
                 )  # fmt: skip
 
 
-def plainly_joined(versions, key, t, *, mode, known_at, ttl) -> tuple:
-    """(status, recency, segment) by looking at every version."""
-    eligible = [
-        version
-        for version in versions
-        if version.key == key
-        and version.event <= t
-        and (mode == "as_corrected" or version.available <= t)
-        and (known_at is None or version.ingested <= known_at)
-    ]
-    if not eligible:
-        return "not found", None, None
-    picked = max(eligible, key=lambda version: version.order)
-    if picked.is_tombstone:
-        return "not found", None, None
-    if ttl is not None and t - picked.event > ttl:
-        return "outside ttl", None, None
-    return "present", picked.recency, picked.segment
-
-
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    versions=version_lists,
-    spine=spines,
-    mode=st.sampled_from(["as_known", "as_corrected"]),
-    known_at=st.one_of(st.none(), ticks),
-    ttl=st.one_of(st.none(), st.just(TTL)),
-    in_arrow=st.booleans(),
-)
-def test_the_join_equals_a_plain_search(warehouse, versions, spine, mode, known_at, ttl, in_arrow):
-    write(warehouse, versions)
-    view = replace(VIEW, ttl=None if ttl is None else VIEW.ttl)
-    table = pa.table(
-        {
-            "customer_id": pa.array([key for key, _ in spine], pa.int64()),
-            "at": pa.array([at(t) for _, t in spine], pa.timestamp("us", "UTC")),
-            "position": pa.array(range(len(spine)), pa.int32()),
-        }
-    )
-    frame = table if in_arrow else table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
-    joined = historical_features(warehouse, frame, [view], mode=mode, known_at=at(known_at))
-    assert isinstance(joined, type(frame))
-    joined = joined if in_arrow else pa.Table.from_pandas(joined, preserve_index=False)
-    assert joined["position"].to_pylist() == list(range(len(spine)))
-    found = list(
-        zip(*(joined[name].to_pylist() for name in ("customer_rfm_status", "recency_days", "segment")), strict=True)
-    )
-    assert found == [plainly_joined(versions, key, t, mode=mode, known_at=known_at, ttl=ttl) for key, t in spine]
+def joined_to(conn, frame, features, **how):
+    return get_historical_features(conn, frame, features, **how).to_df()
 
 
 def version(key=1, event=0, available=0, ingested=0, seq=1, is_tombstone=False, recency=1.5, segment="New") -> Version:
@@ -144,14 +76,14 @@ def spine_of(*rows: tuple[int | None, int]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "customer_id": pd.array([key for key, _ in rows], dtype="Int64"),
-            "at": pd.Series([at(t) for _, t in rows], dtype="datetime64[us, UTC]"),
+            "event_timestamp": pd.Series([at(t) for _, t in rows], dtype="datetime64[us, UTC]"),
         }
     )
 
 
 def test_the_ttl_is_inclusive_to_the_microsecond(warehouse):
     write(warehouse, [version(event=0)])
-    joined = historical_features(warehouse, spine_of((1, TTL - 1), (1, TTL), (1, TTL + 1)), [VIEW])
+    joined = joined_to(warehouse, spine_of((1, TTL - 1), (1, TTL), (1, TTL + 1)), [VIEW])
     assert joined["customer_rfm_status"].tolist() == ["present", "present", "outside ttl"]
     assert joined["recency_days"].isna().tolist() == [False, False, True]
 
@@ -167,8 +99,8 @@ def test_of_equal_event_times_the_latest_available_and_then_the_latest_written_c
         ],
     )
     spine = spine_of((1, 1), (1, 2), (1, 3), (1, 9))
-    assert historical_features(warehouse, spine, ["customer_rfm:recency_days"])["recency_days"].tolist()[1:3] == [1, 3]
-    corrected = historical_features(warehouse, spine, ["customer_rfm:recency_days"], mode="as_corrected")
+    assert joined_to(warehouse, spine, ["customer_rfm:recency_days"])["recency_days"].tolist()[1:3] == [1, 3]
+    corrected = joined_to(warehouse, spine, ["customer_rfm:recency_days"], mode="as_corrected")
     assert corrected["recency_days"].tolist() == [3, 3, 3, 3]
 
 
@@ -182,7 +114,7 @@ def test_a_tombstone_and_a_null_hide_older_values(warehouse):
             version(key=11, event=1, available=1, recency=None),
         ],
     )
-    joined = historical_features(warehouse, spine_of((1, 2), (11, 2)), [VIEW])
+    joined = joined_to(warehouse, spine_of((1, 2), (11, 2)), [VIEW])
     assert joined["customer_rfm_status"].tolist() == ["not found", "present"]
     assert joined["recency_days"].isna().all()
 
@@ -192,7 +124,7 @@ def test_the_frame_comes_back_with_its_index_its_columns_and_its_duplicates(ware
     spine = spine_of((1, 1), (2, 1), (1, 1), (None, 1)).assign(note=["a", "b", "c", "d"])
     spine.index = pd.Index([7, 7, 3, 1], name="row")
     before = spine.copy()
-    joined = historical_features(warehouse, spine, [VIEW])
+    joined = joined_to(warehouse, spine, [VIEW])
     pd.testing.assert_frame_equal(spine, before)
     pd.testing.assert_frame_equal(joined[list(before.columns)], before)
     assert joined["customer_rfm_status"].tolist() == ["present", "not found", "present", "not found"]
@@ -200,26 +132,26 @@ def test_the_frame_comes_back_with_its_index_its_columns_and_its_duplicates(ware
 
 def test_large_whole_numbers_and_money_come_through_exactly(warehouse):
     write(warehouse, [version(seq=1)])
-    joined = historical_features(warehouse, spine_of((1, 1), (5, 1)), [VIEW])
+    joined = joined_to(warehouse, spine_of((1, 1), (5, 1)), [VIEW])
     assert joined["frequency"].tolist() == [2**53 + 1, pd.NA]
     assert joined["monetary_amount"].tolist()[0] == 0.1
 
 
 def test_keys_that_look_alike_when_written_side_by_side_stay_apart(warehouse):
     write(warehouse, [version(key=1, recency=1.0), version(key=11, recency=11.0), version(key=111, recency=111.0)])
-    joined = historical_features(warehouse, spine_of((11, 1), (1, 1), (111, 1)), [VIEW])
+    joined = joined_to(warehouse, spine_of((11, 1), (1, 1), (111, 1)), [VIEW])
     assert joined["recency_days"].tolist() == [11.0, 1.0, 111.0]
 
 
 def test_several_views_and_single_features_are_joined_side_by_side(warehouse):
     write(warehouse, [version()])
-    joined = historical_features(warehouse, spine_of((1, 1)), ["customer_activity:tenure_days", "customer_rfm:segment"])
+    joined = joined_to(warehouse, spine_of((1, 1)), ["customer_activity:tenure_days", "customer_rfm:segment"])
     assert list(joined.columns[2:]) == [
         "tenure_days", "customer_activity_status", "segment", "customer_rfm_status",
     ]  # fmt: skip
     assert joined.iloc[0, 3:].tolist() == ["not found", "New", "present"]
     with pytest.raises(UnknownFeature):
-        historical_features(warehouse, spine_of((1, 1)), ["customer_rfm:nothing"])
+        joined_to(warehouse, spine_of((1, 1)), ["customer_rfm:nothing"])
 
 
 def test_times_of_any_zone_and_resolution_are_the_instants_they_are(warehouse):
@@ -231,8 +163,8 @@ def test_times_of_any_zone_and_resolution_are_the_instants_they_are(warehouse):
         utc.astype(object),
         pd.Series([value.to_pydatetime() for value in utc.dt.tz_convert("America/New_York")], dtype=object),
     ):
-        spine = pd.DataFrame({"customer_id": [1, 1], "at": times})
-        joined = historical_features(warehouse, spine, [VIEW])
+        spine = pd.DataFrame({"customer_id": [1, 1], "event_timestamp": times})
+        joined = joined_to(warehouse, spine, [VIEW])
         assert joined["customer_rfm_status"].tolist() == ["not found", "present"], times.dtype
 
 
@@ -246,8 +178,8 @@ def test_nanoseconds_are_cut_to_the_microsecond_also_before_1970(warehouse):
         {"t": old},
     )
     times = pd.Series([pd.Timestamp(old).as_unit("ns") + pd.Timedelta(n, "ns") for n in (-1, 0, 999)])
-    spine = pd.DataFrame({"customer_id": [1, 1, 1], "at": times})
-    assert historical_features(warehouse, spine, [VIEW])["customer_rfm_status"].tolist() == [
+    spine = pd.DataFrame({"customer_id": [1, 1, 1], "event_timestamp": times})
+    assert joined_to(warehouse, spine, [VIEW])["customer_rfm_status"].tolist() == [
         "not found", "present", "present",
     ]  # fmt: skip
 
@@ -259,51 +191,78 @@ AWARE = pd.Timestamp("2024-01-01", tz="UTC")
 @pytest.mark.parametrize(
     ("columns", "says"),
     [
-        ({"customer_id": [1, 2], "at": [NAIVE, NAIVE]}, "Rows 0, 1 of the spine: at has no time zone"),
-        ({"customer_id": [1, 2, 3], "at": pd.Series([AWARE, NAIVE, AWARE], dtype=object)}, "Row 1 .*no time zone"),
-        ({"customer_id": [1, 2, 3], "at": [AWARE, AWARE, pd.NaT]}, "Row 2 of the spine: at is null"),
-        ({"customer_id": [1, 2], "at": pd.Series([None, AWARE], dtype=object)}, "Row 0 .*null or not an instant"),
-        ({"customer_id": [1, 2], "at": ["2024-01-01T00:00:00Z"] * 2}, "Rows 0, 1 .*not an instant"),
-        ({"customer_id": ["1", "2"], "at": [AWARE] * 2}, "Rows 0, 1 .*customer_id is .*string, not an integer"),
-        ({"customer_id": [1.0, None], "at": [AWARE] * 2}, "customer_id is double, not an integer.*Int64"),
-        ({"customer_id": [True, False], "at": [AWARE] * 2}, "customer_id is bool, not an integer"),
-        ({"customer_id": pd.Series([1, "x", 2.5], dtype=object), "at": [AWARE] * 3}, "Rows 1, 2 .*the first is 'x'"),
-        ({"customer_id": pd.Series([2**63], dtype="uint64"), "at": [AWARE]}, "Row 0 .*larger than any key"),
-        ({"customer_id": pd.Series([None, 2**63], dtype=object), "at": [AWARE] * 2}, "Row 1 .*larger than any key"),
-        ({"customer_id": [1] * 8, "at": [pd.NaT] * 7 + [AWARE]}, "Rows 0, 1, 2, 3, 4 and 2 more of the spine"),
-        ({"customer": [1], "at": [AWARE]}, "0 columns named 'customer_id'"),
-        ({"customer_id": [1], "at": [AWARE], "segment": ["x"]}, "named like features: segment"),
+        (
+            {"customer_id": [1, 2], "event_timestamp": [NAIVE, NAIVE]},
+            "Rows 0, 1 of the spine: event_timestamp has no time zone",
+        ),
+        (
+            {"customer_id": [1, 2, 3], "event_timestamp": pd.Series([AWARE, NAIVE, AWARE], dtype=object)},
+            "Row 1 .*no time zone",
+        ),
+        (
+            {"customer_id": [1, 2, 3], "event_timestamp": [AWARE, AWARE, pd.NaT]},
+            "Row 2 of the spine: event_timestamp is null",
+        ),
+        (
+            {"customer_id": [1, 2], "event_timestamp": pd.Series([None, AWARE], dtype=object)},
+            "Row 0 .*null or not an instant",
+        ),
+        ({"customer_id": [1, 2], "event_timestamp": ["2024-01-01T00:00:00Z"] * 2}, "Rows 0, 1 .*not an instant"),
+        (
+            {"customer_id": ["1", "2"], "event_timestamp": [AWARE] * 2},
+            "Rows 0, 1 .*customer_id is .*string, not an integer",
+        ),
+        ({"customer_id": [1.0, None], "event_timestamp": [AWARE] * 2}, "customer_id is double, not an integer.*Int64"),
+        ({"customer_id": [True, False], "event_timestamp": [AWARE] * 2}, "customer_id is bool, not an integer"),
+        (
+            {"customer_id": pd.Series([1, "x", 2.5], dtype=object), "event_timestamp": [AWARE] * 3},
+            "Rows 1, 2 .*the first is 'x'",
+        ),
+        (
+            {"customer_id": pd.Series([2**63], dtype="uint64"), "event_timestamp": [AWARE]},
+            "Row 0 .*larger than any key",
+        ),
+        (
+            {"customer_id": pd.Series([None, 2**63], dtype=object), "event_timestamp": [AWARE] * 2},
+            "Row 1 .*larger than any key",
+        ),
+        (
+            {"customer_id": [1] * 8, "event_timestamp": [pd.NaT] * 7 + [AWARE]},
+            "Rows 0, 1, 2, 3, 4 and 2 more of the spine",
+        ),
+        ({"customer": [1], "event_timestamp": [AWARE]}, "0 columns named 'customer_id'"),
+        ({"customer_id": [1], "event_timestamp": [AWARE], "segment": ["x"]}, "two features have one name: segment"),
     ],
 )
 def test_rows_that_cannot_be_joined_are_refused_by_name(warehouse, columns, says):
     write(warehouse, [])
     with pytest.raises(BadSpine, match=says):
-        historical_features(warehouse, pd.DataFrame(columns), [VIEW])
+        joined_to(warehouse, pd.DataFrame(columns), [VIEW])
 
 
 def test_naive_arrow_times_and_a_naive_known_at_are_refused(warehouse):
     write(warehouse, [])
-    naive = pa.table({"customer_id": [1], "at": pa.array([datetime(2024, 1, 1)], pa.timestamp("us"))})  # noqa: DTZ001
+    naive = pa.table({"customer_id": [1], "event_timestamp": pa.array([datetime(2024, 1, 1)], pa.timestamp("us"))})  # noqa: DTZ001
     with pytest.raises(BadSpine, match="no time zone"):
-        historical_features(warehouse, naive, [VIEW])
+        joined_to(warehouse, naive, [VIEW])
     with pytest.raises(NaiveTime, match="known_at"):
-        historical_features(warehouse, spine_of((1, 1)), [VIEW], known_at=datetime(2024, 1, 1))  # noqa: DTZ001
+        joined_to(warehouse, spine_of((1, 1)), [VIEW], known_at=datetime(2024, 1, 1))  # noqa: DTZ001
     with pytest.raises(ValueError, match="as_known"):
-        historical_features(warehouse, spine_of((1, 1)), [VIEW], mode="as known")  # type: ignore[arg-type]
+        joined_to(warehouse, spine_of((1, 1)), [VIEW], mode="as known")  # type: ignore[arg-type]
 
 
 def test_a_label_window_that_starts_before_its_row_is_refused(warehouse):
     write(warehouse, [])
     spine = spine_of((1, 1), (1, 2), (1, 3))
-    fine = spine.assign(label_start=spine["at"])
-    assert len(historical_features(warehouse, fine, [VIEW], label_start_column="label_start")) == 3
+    fine = spine.assign(label_start=spine["event_timestamp"])
+    assert len(joined_to(warehouse, fine, [VIEW], label_start_column="label_start")) == 3
     early = fine.assign(label_start=[at(1), at(1), at(3)])
     with pytest.raises(LabelBeforeSpine, match=r"Row 1 of the spine: the label window \(label_start\) starts before"):
-        historical_features(warehouse, early, [VIEW], label_start_column="label_start")
+        joined_to(warehouse, early, [VIEW], label_start_column="label_start")
 
 
 def test_an_empty_spine_gives_the_columns_and_no_rows(warehouse):
     write(warehouse, [])
-    joined = historical_features(warehouse, spine_of(), [VIEW, CUSTOMER_ACTIVITY])
+    joined = joined_to(warehouse, spine_of(), [VIEW, CUSTOMER_ACTIVITY])
     assert len(joined) == 0
     assert "recency_over_typical_gap" in joined.columns

@@ -21,7 +21,7 @@ from psycopg import Connection, sql
 from psycopg.types.json import Jsonb
 
 from include.entities.window import Window
-from include.features.historical import historical_features
+from include.features.historical import get_historical_features
 from include.features.selection import PRESENT
 from include.features.views.customer_activity import CUSTOMER_ACTIVITY
 from include.features.views.customer_rfm import CUSTOMER_RFM
@@ -75,7 +75,9 @@ def build_training_set(
     with conn.transaction():
         test_at, training_at = _snapshots(conn, parameters, until=window.end)
         labelled = _labels(conn, parameters, [*training_at, test_at])
-        joined = historical_features(conn, labelled, VIEWS, mode="as_known", label_start_column="label_start_at")
+        joined = get_historical_features(
+            conn, labelled, VIEWS, timestamp_column="at", label_start_column="label_start_at"
+        ).to_arrow()
         rows = _rows_with_features(joined, test_at=test_at)
         _refuse_too_little(rows, parameters, window=window)
         digest = digest_of(rows, parameters)

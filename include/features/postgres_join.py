@@ -1,0 +1,167 @@
+"""The point-in-time join in Postgres: one search of the history's index per row of a spine, in the order of the index.
+
+Keys and instants go as arrays, and a whole chunk of picked rows comes back as one row of arrays: nothing is done per
+row on the client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+from psycopg import Connection, sql
+
+from include.features.entity import KEY_TYPES
+from include.features.picks import Picks, Positions, Values
+from include.features.postgres_arrays import POSTGRES_EPOCH, Bigints, Instants, decoded, register_arrays
+from include.features.selection import Selection, feature_expression
+from include.features.spine import Spine
+from include.features.view import Feature
+
+Mode = Literal["as_known", "as_corrected"]
+_ROWS_PER_CHUNK = 32_768
+
+
+def pick_in_postgres(
+    connections: Sequence[Connection],
+    selections: Sequence[Selection],
+    spine: Spine,
+    *,
+    mode: Mode,
+    known_at: datetime | None,
+) -> list[Picks]:
+    """The picked rows of views of one entity, per selection.
+
+    :param connections: each takes an equal part of the keys, in a transaction of its own that sees the same.
+    """
+    picks = [Picks(selection, len(spine.instants)) for selection in selections]
+    parts = np.array_split(spine.ordered, len(connections))
+    for conn in connections:
+        register_arrays(conn)
+
+    def take(conn: Connection, part: Positions) -> None:
+        for start in range(0, len(part), _ROWS_PER_CHUNK):
+            for selection, own in zip(selections, picks, strict=True):
+                _pick_chunk(conn, selection, spine, part[start : start + _ROWS_PER_CHUNK], own, mode, known_at)
+
+    if len(connections) == 1:
+        take(connections[0], parts[0])
+    else:
+        with ThreadPoolExecutor(len(connections)) as threads:
+            list(threads.map(take, connections, parts))
+    return picks
+
+
+def newest_eligible(
+    selection: Selection, *, spine: str, keys: Sequence[str], at: str, mode: Mode, known_at: datetime | None
+) -> sql.Composed:
+    """The subquery that picks the row for one row of the relation `spine`; used after LATERAL.
+
+    :param keys: the columns of `spine` with the entity's join keys, in order, and `at` that with the instant.
+    """
+    instant = sql.Identifier(spine, at)
+    eligible: list[sql.Composable] = [
+        sql.SQL("versions.{} = {}").format(sql.Identifier(key), sql.Identifier(spine, column))
+        for key, column in zip(selection.view.entity.key_names, keys, strict=True)
+    ]
+    eligible.append(sql.SQL("versions.event_time <= {}").format(instant))
+    if mode == "as_known":
+        eligible.append(sql.SQL("versions.available_time <= {}").format(instant))
+    if known_at is not None:
+        eligible.append(sql.SQL("versions.ingested_at <= {}::timestamptz").format(sql.Literal(known_at)))
+    return sql.SQL(
+        """
+        SELECT versions.* FROM {history} AS versions
+        WHERE {eligible}
+        ORDER BY versions.event_time DESC, versions.available_time DESC, versions.seq DESC
+        LIMIT 1
+        """
+    ).format(history=selection.version.history, eligible=sql.SQL(" AND ").join(eligible))
+
+
+def _pick_chunk(
+    conn: Connection,
+    selection: Selection,
+    spine: Spine,
+    positions: Positions,
+    picks: Picks,
+    mode: Mode,
+    known_at: datetime | None,
+) -> None:
+    """Ask for one chunk; the columns of its answer are row numbers, event times, tombstones, then those of features."""
+    names = [f"key_{number}" for number in range(len(spine.keys))]
+    arrays = [sql.SQL("%b::{}[]").format(sql.SQL(KEY_TYPES[key.type])) for key in selection.view.entity.join_keys]
+    answers = [part for feature in selection.features for part in _aggregates(feature)]
+    query = sql.SQL(
+        """
+        SELECT
+            {answers}
+        FROM unnest({arrays}, %b::timestamptz[]) WITH ORDINALITY AS spine ({names}, at, row_number)
+        CROSS JOIN LATERAL ({picked}) AS picked
+        """
+    ).format(
+        answers=sql.SQL(",\n").join([sql.SQL(part) for part in _ROW_ANSWERS] + answers),
+        arrays=sql.SQL(", ").join(arrays),
+        names=sql.SQL(", ").join(map(sql.Identifier, names)),
+        picked=newest_eligible(selection, spine="spine", keys=names, at="at", mode=mode, known_at=known_at),
+    )
+    parameters: list[Any] = [_parameter(key.take(pa.array(positions))) for key in spine.keys]
+    with conn.cursor(binary=True) as cursor:
+        cursor.execute(query, [*parameters, Instants(spine.instants[positions])])
+        result = cursor.pgresult
+        assert result is not None
+        values = [result.get_value(0, number) for number in range(result.nfields)]
+    rows = decoded(values[0], "i8")
+    read = iter(values[len(_ROW_ANSWERS) :])
+    picks.put(
+        positions[rows - 1],
+        event_times=decoded(values[1], "i8") + POSTGRES_EPOCH,
+        is_tombstone=decoded(values[2], "?"),
+        features={
+            feature.name: _values(feature, rows, *(next(read) for _ in _aggregates(feature)))
+            for feature in selection.features
+        },
+    )
+
+
+_ROW_ANSWERS = (
+    "array_agg(spine.row_number)",
+    "array_agg(picked.event_time)",
+    "array_agg(picked.is_tombstone)",
+)
+
+
+def _aggregates(feature: Feature) -> list[sql.Composed]:
+    """Where a feature is null, and its values; of text the lengths in bytes and all bytes in one."""
+    column = sql.Identifier("picked", feature.name)
+    nulls = sql.SQL("array_agg(spine.row_number) FILTER (WHERE {} IS NULL)").format(column)
+    if feature.type == "text":
+        text = sql.SQL("convert_to({}, 'UTF8')").format(column)
+        return [
+            nulls,
+            sql.SQL("array_agg(coalesce(octet_length({}), 0))").format(text),
+            sql.SQL("string_agg({}, ''::bytea)").format(text),
+        ]
+    return [nulls, sql.SQL("array_agg({})").format(feature_expression(feature, table="picked"))]
+
+
+def _values(feature: Feature, rows: Positions, nulls: bytes | None, *answer: bytes | None) -> Values:
+    is_null = np.zeros(len(rows), dtype=bool)
+    is_null[np.searchsorted(rows, decoded(nulls, "i8"))] = True
+    if feature.type == "text":
+        lengths, texts = answer
+        ends = np.concatenate([[0], np.cumsum(decoded(lengths, "i4"))]).astype(np.int32)
+        validity = pa.py_buffer(np.packbits(~is_null, bitorder="little").tobytes())
+        return pa.StringArray.from_buffers(
+            len(rows), pa.py_buffer(ends.tobytes()), pa.py_buffer(texts or b""), validity
+        )
+    numbers = decoded(answer[0], "i8" if feature.type == "integer" else "f8", nulls=is_null)
+    return numbers, ~is_null
+
+
+def _parameter(key: pa.Array) -> Bigints | list[str]:
+    return Bigints(key.to_numpy()) if pa.types.is_integer(key.type) else key.to_pylist()
