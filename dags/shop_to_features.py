@@ -26,7 +26,7 @@ ENTITIES = {
     "refunds": "shop_api",
     "events": "event_export",
 }
-FEATURE_VIEWS = ("customer_rfm", "customer_activity")
+FEATURE_VIEWS = ("customer_rfm", "customer_activity", "product_demand")
 
 
 @dag(

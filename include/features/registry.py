@@ -6,6 +6,7 @@ from include.features.service import FeatureService
 from include.features.view import BadDefinition, FeatureView
 from include.features.views.customer_activity import CUSTOMER_ACTIVITY
 from include.features.views.customer_rfm import CUSTOMER_RFM
+from include.features.views.product_demand import PRODUCT_DEMAND
 
 
 class UnknownFeature(LookupError):
@@ -69,7 +70,7 @@ class Registry:
 
 
 REGISTRY = Registry(
-    views=(CUSTOMER_RFM, CUSTOMER_ACTIVITY),
+    views=(CUSTOMER_RFM, CUSTOMER_ACTIVITY, PRODUCT_DEMAND),
     services=(
         FeatureService(
             name="churn",

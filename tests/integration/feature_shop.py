@@ -152,13 +152,14 @@ def newest_versions(conn: Connection, view: FeatureView, *, with_available_time:
     query = sql.SQL(
         """
         SELECT {columns} FROM (
-            SELECT DISTINCT ON (customer_id, event_time) * FROM {history}
-            ORDER BY customer_id, event_time, available_time DESC, seq DESC
-        ) AS newest WHERE NOT is_tombstone ORDER BY customer_id, event_time
+            SELECT DISTINCT ON ({key}, event_time) * FROM {history}
+            ORDER BY {key}, event_time, available_time DESC, seq DESC
+        ) AS newest WHERE NOT is_tombstone ORDER BY {key}, event_time
         """
     ).format(
         columns=sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(name)) for name in columns),
         history=sql.Identifier("features", view.name),
+        key=sql.Identifier(view.entity.key_names[0]),
     )
     return conn.execute(query).fetchall()
 

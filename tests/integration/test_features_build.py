@@ -30,6 +30,7 @@ from tests.integration.feature_shop import (
     random_facts,
 )
 
+KEYS = {name: view.entity.key_names[0] for name, view in FEATURE_VIEWS.items()}
 START = day("2024-01-01")
 DAYS = 12
 RANGE = Window(START, START + DAY * DAYS)
@@ -58,8 +59,8 @@ def history(conn, *, with_available_time: bool = False) -> dict[str, list[tuple]
 
 def versions(conn, view_name: str) -> list[tuple]:
     return conn.execute(
-        f"""SELECT customer_id, event_time, available_time, ingested_at, seq, is_tombstone
-        FROM features.{view_name} ORDER BY customer_id, event_time, seq"""
+        f"""SELECT {KEYS[view_name]}, event_time, available_time, ingested_at, seq, is_tombstone
+        FROM features.{view_name} ORDER BY 1, event_time, seq"""
     ).fetchall()
 
 
@@ -160,7 +161,7 @@ def test_a_row_no_longer_produced_gets_a_tombstone_and_can_come_back(warehouse):
     warehouse.execute("UPDATE shop.orders SET customer_id = NULL WHERE order_id = 2")
     warehouse.commit()
     receipts = build_all(warehouse, EVERY_DAY[0], now=NOW + DAY)
-    for name in FEATURE_VIEWS:
+    for name in ("customer_rfm", "customer_activity"):
         assert [row[5] for row in versions(warehouse, name) if row[0] == 2] == [False, True]
         assert receipts[name].details["tombstones"] == 1
     build_all(warehouse, EVERY_DAY[0], now=NOW + DAY * 2)
