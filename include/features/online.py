@@ -1,158 +1,193 @@
-"""The online store of a feature view: the newest row of each key, published from history and read by key."""
+"""Features of given keys at an instant, from the online store, within milliseconds."""
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import Sequence
-from datetime import datetime
-from typing import Any
+import asyncio
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Self
 
-from psycopg import Connection, sql
-from psycopg.rows import dict_row
+import redis
+import redis.asyncio
+from psycopg import Connection
+from psycopg.conninfo import make_conninfo
+from psycopg.errors import UndefinedTable
+from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
-from include.entities.window import NaiveTime, Window
-from include.features.build import lock_view
-from include.features.selection import PRESENT, Selection, feature_expressions, selections_of, status_expression
-from include.features.versions import current_version
-from include.features.view import FeatureView
-from include.warehouse.receipts import Receipt, write_receipt
-
-logger = logging.getLogger(__name__)
-
-_PUBLISH = """
-WITH newest AS (
-    SELECT DISTINCT ON ({key}) *
-    FROM {history}
-    WHERE seq > %(published_seq)s
-    ORDER BY {key}, event_time DESC, available_time DESC, seq DESC
-),
-
-written AS (
-    INSERT INTO {online} AS online ({key}, event_time, available_time, ingested_at, seq, is_tombstone, {features})
-    SELECT {key}, event_time, available_time, ingested_at, seq, is_tombstone, {features} FROM newest
-    ON CONFLICT ({key}) DO UPDATE SET
-        (event_time, available_time, ingested_at, seq, is_tombstone, {features})
-        = ROW(excluded.event_time, excluded.available_time, excluded.ingested_at, excluded.seq, excluded.is_tombstone,
-            {excluded_features})
-    WHERE
-        (excluded.event_time, excluded.available_time, excluded.seq)
-        > (online.event_time, online.available_time, online.seq)
-    RETURNING OLD.{key} IS NULL AS is_new
-)
-
-SELECT
-    (SELECT count(*) FROM newest),
-    count(*) FILTER (WHERE is_new),
-    count(*) FILTER (WHERE NOT is_new)
-FROM written
-"""
+from include.features import online_postgres, online_redis
+from include.features.online_request import OnlineRequest, check_instant, request_of
+from include.features.online_response import OnlineResponse
+from include.features.registry import REGISTRY, Registry
+from include.features.selection import Wanted
+from include.features.service import FeatureService
+from include.warehouse.connection import connect_warehouse
 
 
-def publish_online(conn: Connection, view: FeatureView, *, window: Window, now: datetime) -> Receipt:
-    """Bring the online table of `view` up to what its history holds, in one transaction.
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    request: OnlineRequest
+    statement: bytes
 
-    Taken from history is what was written since the last publication, whatever its event time: late rows arrive, and
-    old windows never overwrite, because a row is written only where its `(event_time, available_time, seq)` is
-    greater than the one there.
 
-    Afterwards `online_features(key, at=T)` equals `historical_features` at T, bit for bit, until the next build writes,
-    for every T from this publication on (exactly: from the greatest `event_time` and `available_time` in the history
-    on, both of which had passed when their rows were written). For earlier T the online store answers `not found`
-    where the key's newest row was not known by then; it never answers with what came later.
+def _prepare(conn: Connection, wanted: Wanted, registry: Registry) -> _Prepared:
+    request = request_of(conn, wanted, registry=registry)
+    return _Prepared(request, online_postgres.read_statement(request))
 
-    :param window: the run's window, for the receipt only; what is published does not depend on it.
-    :returns: received (keys with news) = inserted + updated + stale (the online row is newer).
+
+def _known_as(wanted: Wanted) -> Hashable:
+    return wanted if isinstance(wanted, FeatureService | str) else tuple(wanted)
+
+
+class OnlineFeatures:
+    """Reads features for requests, from the warehouse or from Redis; one object serves many threads.
+
+    The rules are those of `historical_features` with T = the request's instant: after each publication both give the
+    same, bit for bit, for every T from the publication on, until the next build writes. For an earlier T a key whose
+    newest row was not known by then is `not found`; what came later is never answered. On-demand features are computed
+    by the code that computes them in history.
+
+    :param source: the warehouse's connection string, or an open pool made by `online_pool`.
+    :param redis_client: read rows from there; the warehouse then only says which versions the views have.
+    :param prefix: as given to `RedisOnline`.
     """
-    started = time.monotonic()
-    if now.tzinfo is None:
-        raise NaiveTime(f"`now` ({now.isoformat()}) has no time zone. Give one, for example datetime.now(UTC).")
-    version = current_version(conn, view)
-    names = [sql.Identifier(name) for name in view.feature_names]
-    statement = sql.SQL(_PUBLISH).format(
-        key=version.keys,
-        history=version.history,
-        online=version.online,
-        features=sql.SQL(", ").join(names),
-        excluded_features=sql.SQL(", ").join(sql.SQL("excluded.{}").format(name) for name in names),
-    )
-    with conn.transaction():
-        lock_view(conn, view)
-        conn.execute("SET LOCAL work_mem = '128MB'")
-        state = conn.execute(
-            "SELECT last_seq, published_seq FROM features.view_versions WHERE view_name = %s AND version = %s",
-            (view.name, version.version),
-        ).fetchone()
-        last_seq, published_seq = state or (0, 0)
-        received, inserted, updated = conn.execute(statement, {"published_seq": published_seq}).fetchone() or (0, 0, 0)
-        if last_seq > published_seq:
-            conn.execute(
-                """
-                UPDATE features.view_versions SET published_seq = %s, published_at = %s
-                WHERE view_name = %s AND version = %s
-                """,
-                (last_seq, now, view.name, version.version),
-            )
-        receipt = Receipt(
-            step="publish",
-            entity=view.name,
-            window=window,
-            received=received,
-            inserted=inserted,
-            updated=updated,
-            stale=received - inserted - updated,
-            details={"published_through_seq": last_seq},
-            seconds=time.monotonic() - started,
-        )
-        write_receipt(conn, receipt, now=now)
-    logger.info("%s", receipt)
-    return receipt
+
+    def __init__(
+        self,
+        source: ConnectionPool | str,
+        *,
+        registry: Registry = REGISTRY,
+        redis_client: redis.Redis | None = None,
+        prefix: str = "regulars",
+    ) -> None:
+        self._owns_pool = isinstance(source, str)
+        self._pool = online_postgres.online_pool(source) if isinstance(source, str) else source
+        self._registry, self._redis, self._prefix = registry, redis_client, prefix
+        self._prepared: dict[Hashable, _Prepared] = {}
+        if redis_client is not None:
+            online_redis.refuse_decoding(redis_client)
+
+    def get_online_features(
+        self, features: Wanted, entity_rows: Sequence[Mapping[str, Any]], *, at: datetime | None = None
+    ) -> OnlineResponse:
+        """The features of each entity row as known at `at`, all views from one moment of the store.
+
+        :param features: a feature service or its name; or views and versions of views, `view`, `view:feature`,
+            `view@2:feature`, and names of on-demand features.
+        :param entity_rows: one mapping per row with the join keys of all views; duplicates are fine, None is nobody.
+        :param at: the instant of the request; by default now.
+        :raises NaiveTime: `at` has no time zone.
+        :raises BadEntityRows: a row lacks a key or has one of another type; the text names the rows.
+        :raises UnknownFeature, UnknownVersion: a feature is not registered, or its view was never built.
+        """
+        at = at or datetime.now(UTC)
+        check_instant(at)
+        try:
+            return self._read(self._prepare(features), entity_rows, at=at)
+        except UndefinedTable:  # The version was retired; perhaps the definition has another one by now.
+            self._prepared.pop(_known_as(features), None)
+            return self._read(self._prepare(features), entity_rows, at=at)
+
+    def close(self) -> None:
+        """Close the pool if this object opened it."""
+        if self._owns_pool:
+            self._pool.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def _prepare(self, features: Wanted) -> _Prepared:
+        known_as = _known_as(features)
+        prepared = self._prepared.get(known_as)
+        if prepared is None:
+            with self._pool.connection() as conn:
+                prepared = self._prepared[known_as] = _prepare(conn, features, self._registry)
+        return prepared
+
+    def _read(self, prepared: _Prepared, entity_rows: Sequence[Mapping[str, Any]], *, at: datetime) -> OnlineResponse:
+        request = prepared.request
+        keys = request.keys_of(entity_rows)
+        if not request.selections:
+            rows: list[tuple[Any, ...]] = [()] * len(entity_rows)
+        elif self._redis is not None:
+            rows = online_redis.read_rows(self._redis, request, keys, at=at, prefix=self._prefix)
+        else:
+            parameters = online_postgres.read_parameters(request, keys, at)
+            rows = online_postgres.read_rows(self._pool, prepared.statement, parameters)
+        return OnlineResponse(request, keys, rows, at=at)
 
 
-def online_features(
-    conn: Connection, features: Sequence[FeatureView | str], keys: Sequence[int | None], *, at: datetime
-) -> list[dict[str, Any]]:
-    """The features of each key as known at `at`, from the online store.
+class AsyncOnlineFeatures:
+    """The same for asyncio; use it as `async with AsyncOnlineFeatures(...) as online`.
 
-    The rules are those of `historical_features` with T = `at`, TTL included; see `publish_online` for when they agree.
-
-    :param features: views, names of views, or `view:feature`.
-    :param keys: in any order, duplicates and None (never found) allowed.
-    :returns: one mapping per key, in order: `key`, then per view its features and `<view>_status`.
-    :raises NaiveTime: `at` has no time zone.
-    :raises TypeError: a key is not an integer.
+    :param source: the warehouse's connection string, or an open pool made by `async_online_pool`.
     """
-    if at.tzinfo is None:
-        raise NaiveTime(f"`at` ({at.isoformat()}) has no time zone. Give one, for example datetime.now(UTC).")
-    bad = [key for key in keys if key is not None and (isinstance(key, bool) or not isinstance(key, int))]
-    if bad:
-        raise TypeError(f"Keys are integers; these are not: {bad[:5]!r}.")
-    rows: list[dict[str, Any]] = [{"key": key} for key in keys]
-    with conn.transaction():
-        for selection in selections_of(conn, features):
-            for row, found in zip(rows, _read(conn, selection, keys, at=at), strict=True):
-                if found[selection.status_column] != PRESENT:
-                    found |= {feature.name: None for feature in selection.features}
-                row |= {name: found[name] for name in selection.columns}
-    return rows
 
+    def __init__(
+        self,
+        source: AsyncConnectionPool | str,
+        *,
+        registry: Registry = REGISTRY,
+        redis_client: redis.asyncio.Redis | None = None,
+        prefix: str = "regulars",
+    ) -> None:
+        self._owns_pool = isinstance(source, str)
+        self._pool = online_postgres.async_online_pool(source) if isinstance(source, str) else source
+        self._registry, self._redis, self._prefix = registry, redis_client, prefix
+        self._prepared: dict[Hashable, _Prepared] = {}
+        if redis_client is not None:
+            online_redis.refuse_decoding(redis_client)
 
-def _read(conn: Connection, selection: Selection, keys: Sequence[int | None], *, at: datetime) -> list[dict[str, Any]]:
-    view, version = selection.view, selection.version
-    query = sql.SQL(
-        """
-        SELECT {features}, {status} AS {status_column}
-        FROM unnest(%(keys)s::bigint[]) WITH ORDINALITY AS asked (entity_key, position)
-        LEFT JOIN {online} AS online
-            ON online.{key} = asked.entity_key AND online.event_time <= %(at)s AND online.available_time <= %(at)s
-        ORDER BY asked.position
-        """
-    ).format(
-        features=feature_expressions(selection, table="online"),
-        status=status_expression(table="online", at=sql.SQL("%(at)s::timestamptz")),
-        status_column=sql.Identifier(selection.status_column),
-        online=version.online,
-        key=version.keys,
-    )
-    with conn.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(query, {"keys": list(keys), "at": at, "ttl": view.ttl}).fetchall()
+    async def get_online_features(
+        self, features: Wanted, entity_rows: Sequence[Mapping[str, Any]], *, at: datetime | None = None
+    ) -> OnlineResponse:
+        """See `OnlineFeatures.get_online_features`."""
+        at = at or datetime.now(UTC)
+        check_instant(at)
+        try:
+            return await self._read(await self._prepare(features), entity_rows, at=at)
+        except UndefinedTable:
+            self._prepared.pop(_known_as(features), None)
+            return await self._read(await self._prepare(features), entity_rows, at=at)
+
+    async def __aenter__(self) -> Self:
+        if self._owns_pool:
+            await self._pool.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        if self._owns_pool:
+            await self._pool.close()
+
+    async def _prepare(self, features: Wanted) -> _Prepared:
+        known_as = _known_as(features)
+        prepared = self._prepared.get(known_as)
+        if prepared is None:
+            async with self._pool.connection() as conn:
+                dsn = make_conninfo(conn.info.dsn, password=conn.info.password)
+            prepared = self._prepared[known_as] = await asyncio.to_thread(self._prepare_apart, dsn, features)
+        return prepared
+
+    def _prepare_apart(self, dsn: str, features: Wanted) -> _Prepared:
+        with connect_warehouse(dsn) as conn:
+            return _prepare(conn, features, self._registry)
+
+    async def _read(
+        self, prepared: _Prepared, entity_rows: Sequence[Mapping[str, Any]], *, at: datetime
+    ) -> OnlineResponse:
+        request = prepared.request
+        keys = request.keys_of(entity_rows)
+        if not request.selections:
+            rows: list[tuple[Any, ...]] = [()] * len(entity_rows)
+        elif self._redis is not None:
+            rows = await online_redis.read_rows_async(self._redis, request, keys, at=at, prefix=self._prefix)
+        else:
+            parameters = online_postgres.read_parameters(request, keys, at)
+            rows = await online_postgres.read_rows_async(self._pool, prepared.statement, parameters)
+        return OnlineResponse(request, keys, rows, at=at)

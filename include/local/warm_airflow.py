@@ -29,7 +29,7 @@ MODULES = (
     "include.sources.factory",
     "include.features.build",
     "include.features.historical",
-    "include.features.online",
+    "include.features.publish",
     "include.warehouse.connection",
 )
 

@@ -64,6 +64,7 @@ def upsert_rows(
     batch: str | None = None,
     is_correction: bool = False,
     details: Mapping[str, Any] = NO_DETAILS,
+    step: str = "upsert",
 ) -> list[Receipt]:
     """Merge `rows` into the table of `entity`, and `child_rows` into its child's, in one transaction.
 
@@ -77,6 +78,7 @@ def upsert_rows(
     :param rejected: rows that validation quarantined; they are part of what was received.
     :param is_correction: of two that claim the same instant the incoming one wins; an older one still loses.
     :param details: kept with the receipts.
+    :param step: what the receipts call it; `upsert` says that the whole window was loaded.
     :returns: the closed receipts, already stored: the entity's, then its child's. `newest_version_at` in their details
         is the greatest `source_updated_at` that came in, for the watermark.
     :raises SchemaMismatch: a column is missing or of another type; nothing was written.
@@ -89,7 +91,7 @@ def upsert_rows(
     started = time.monotonic()
     receipts = []
     with conn.transaction(), conn.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (entity.table,))
+        lock_table(conn, entity)
         cursor.execute("SET LOCAL work_mem = '128MB'")
         counts, oldest_event_at = _merge(cursor, incoming, parameters, is_correction=is_correction)
         newest = incoming.newest_version_at
@@ -102,7 +104,7 @@ def upsert_rows(
             accounts.append((incoming_lines, rejected.child_rows, line_counts))
         for account, rejected_count, outcome in accounts:
             receipt = Receipt(
-                step="upsert",
+                step=step,
                 entity=account.entity.name,
                 window=window,
                 received=account.row_count + rejected_count,
@@ -116,6 +118,11 @@ def upsert_rows(
             write_receipt(conn, receipt, now=now)
             receipts.append(receipt)
     return receipts
+
+
+def lock_table(conn: Connection, entity: Entity) -> None:
+    """Wait until nobody else writes the entity's table; held until the transaction ends."""
+    conn.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (entity.table,))
 
 
 class _Incoming:

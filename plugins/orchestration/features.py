@@ -30,7 +30,7 @@ def build(view: str):
 @task(outlets=[FEATURES])
 def publish_online() -> None:
     """Bring the online tables of all views up to date, then tell whoever waits for features."""
-    from include.features.online import publish_online as publish
+    from include.features.publish import publish_online as publish
     from include.features.registry import FEATURE_VIEWS
     from include.warehouse.connection import connect_warehouse
     from orchestration.connections import warehouse_dsn
@@ -38,6 +38,5 @@ def publish_online() -> None:
     context = get_current_context()
     window = run_window(context)
     with connect_warehouse(warehouse_dsn()) as conn:
-        for view in FEATURE_VIEWS.values():
-            publish(conn, view, window=window, now=datetime.now(UTC))
+        publish(conn, FEATURE_VIEWS.values(), window=window, now=datetime.now(UTC))
     context["outlet_events"][FEATURES].extra = window_extra(window)

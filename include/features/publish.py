@@ -1,0 +1,89 @@
+"""Publish feature views from history to an online store."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from types import MappingProxyType
+
+from psycopg import Connection
+
+from include.entities.window import NaiveTime, Window
+from include.features.build import lock_view
+from include.features.online_postgres import PostgresOnline
+from include.features.online_store import OnlineStore
+from include.features.versions import ViewVersion, current_version
+from include.features.view import FeatureView
+from include.warehouse.receipts import Receipt, write_receipt
+
+logger = logging.getLogger(__name__)
+
+NOBODY: Mapping[str, Sequence[str]] = MappingProxyType({})
+IN_THE_WAREHOUSE = PostgresOnline()
+
+
+def publish_online(
+    conn: Connection,
+    views: Iterable[FeatureView | ViewVersion],
+    *,
+    window: Window,
+    now: datetime,
+    store: OnlineStore = IN_THE_WAREHOUSE,
+    refused: Mapping[str, Sequence[str]] = NOBODY,
+) -> dict[str, Receipt]:
+    """Bring an online store up to what the history of the views holds, in one transaction for all of them.
+
+    Taken from history is what was written since the store's last publication, whatever its event time: late rows
+    arrive, and old windows never overwrite, because a row is written only where its `(event_time, available_time, seq)`
+    is greater than the one there. A reader sees all of it or nothing. Builds and publications of one view wait for each
+    other; readers and pushes of other keys do not wait.
+
+    :param window: the run's window, for the receipts only; what is published does not depend on it.
+    :param views: definitions, which mean their current versions, or versions that models still read.
+    :param refused: by name (of a version: `view@2`) the views that must not be published, with the reasons: their
+        expectations failed. The store keeps what it has of them, and what was held back is published once nothing
+        refuses it.
+    :returns: by name received (keys with news) = inserted + updated + stale (the online row is newer).
+    :raises UnknownVersion: a view as it is defined now was never built; nothing was published.
+    """
+    started = time.monotonic()
+    if now.tzinfo is None:
+        raise NaiveTime(f"`now` ({now.isoformat()}) has no time zone. Give one, for example datetime.now(UTC).")
+    ordered = sorted(views, key=str)
+    receipts = {}
+    with conn.transaction():
+        _lock_store(conn, store)
+        accepted = [view for view in ordered if str(view) not in refused]
+        for view in accepted:
+            lock_view(conn, view.view if isinstance(view, ViewVersion) else view)
+        versions = [view if isinstance(view, ViewVersion) else current_version(conn, view) for view in accepted]
+        published = dict(zip(accepted, store.publish(conn, versions, now=now), strict=True))
+        seconds = time.monotonic() - started
+        for view in ordered:
+            done = published.get(view)
+            details = {"published_through_seq": done.through_seq} if done else {"refused": list(refused[str(view)])}
+            receipts[str(view)] = Receipt(
+                step="publish",
+                entity=str(view),
+                window=window,
+                received=done.received if done else 0,
+                inserted=done.inserted if done else 0,
+                updated=done.updated if done else 0,
+                stale=done.received - done.inserted - done.updated if done else 0,
+                details={"store": store.name, **details},
+                seconds=seconds,
+            )
+            write_receipt(conn, receipts[str(view)], now=now)
+    for view in ordered:
+        if str(view) in refused:
+            logger.warning("publish_%s store=%s refused: %s", view, store.name, "; ".join(refused[str(view)]))
+        else:
+            logger.info("%s store=%s", receipts[str(view)], store.name)
+    return receipts
+
+
+def _lock_store(conn: Connection, store: OnlineStore) -> None:
+    """Wait until nobody else publishes to this store."""
+    conn.execute("SELECT pg_advisory_xact_lock(hashtextextended('regulars.features.online.' || %s, 0))", (store.name,))
