@@ -96,6 +96,7 @@ FROM shop.products;
 -- Facts of one customer or one product are found without reading everybody's.
 CREATE INDEX orders_of_customer ON shop.orders (customer_id, paid_at);
 CREATE INDEX order_lines_of_product ON shop.order_lines (product_id, order_id);
+CREATE INDEX refund_lines_of_product ON shop.refund_lines (product_id, refund_id);
 CREATE INDEX refunds_of_order ON shop.refunds (order_id);
 CREATE INDEX refunds_of_customer ON shop.refunds (customer_id);
 CREATE INDEX events_of_customer ON shop.events (customer_id, occurred_at);
