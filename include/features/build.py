@@ -90,11 +90,11 @@ def _build(
     """Everybody at the snapshots that are missing or stale as a whole, then single pairs of key and snapshot."""
     written = Written()
     missing, stale = plan_everyone(conn, version, wanted=wanted, rebuild=rebuild)
-    if missing or stale:
+    if stale:
         compute(conn, version)
-        written += write_first_builds(conn, version, seq=seq, written_at=written_at)
-        if stale:
-            written += write_corrections(conn, version, seq=seq, written_at=written_at, of_pairs=False)
+        written += write_corrections(conn, version, seq=seq, written_at=written_at, of_pairs=False)
+    if missing:
+        written += write_first_builds(conn, version, seq=seq, written_at=written_at, is_computed=stale > 0)
     pairs = plan_touched(conn, version)
     if pairs:
         compute(conn, version)

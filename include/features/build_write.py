@@ -35,19 +35,37 @@ def compute(conn: Connection, version: ViewVersion) -> None:
     conn.execute("ANALYZE computed")
 
 
-def write_first_builds(conn: Connection, version: ViewVersion, *, seq: int, written_at: datetime) -> Written:
-    """Add the rows of the planned snapshots that were never built."""
+def write_first_builds(
+    conn: Connection, version: ViewVersion, *, seq: int, written_at: datetime, is_computed: bool
+) -> Written:
+    """Add the rows of the planned snapshots that were never built.
+
+    :param is_computed: take them from the table `computed`. Otherwise the query is run for them, which must be all that
+        `snapshots` asks for, and its rows go into history without being written twice.
+    """
+    rows = sql.SQL(
+        "computed WHERE snapshot_at IN (SELECT planned.snapshot_at FROM planned WHERE planned.is_first_build)"
+        if is_computed
+        else "({query}) AS computed"
+    ).format(query=sql.SQL(version.view.query))
     count = conn.execute(
         sql.SQL(
             """
             INSERT INTO {history} ({keys}, event_time, available_time, ingested_at, seq, is_tombstone, {features})
-            SELECT {keys}, snapshot_at, snapshot_at + %(lag)s, %(written_at)s, %(seq)s, false, {features}
-            FROM computed
-            WHERE snapshot_at IN (SELECT planned.snapshot_at FROM planned WHERE planned.is_first_build)
+            SELECT
+                {keys}, snapshot_at, snapshot_at + {lag}, {written_at}::timestamptz, {seq}::bigint, false, {features}
+            FROM {rows}
             ORDER BY {keys}, snapshot_at DESC
             """
-        ).format(history=version.history, keys=version.keys, features=version.features),
-        {"lag": version.view.lag, "written_at": written_at, "seq": seq},
+        ).format(
+            history=version.history,
+            keys=version.keys,
+            features=version.features,
+            rows=rows,
+            lag=sql.Literal(version.view.lag),
+            written_at=sql.Literal(written_at),
+            seq=sql.Literal(seq),
+        )
     ).rowcount
     return Written(received=count, first_builds=count)
 
