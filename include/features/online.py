@@ -111,7 +111,7 @@ class OnlineFeatures:
     def _read(self, prepared: _Prepared, entity_rows: Sequence[Mapping[str, Any]], *, at: datetime) -> OnlineResponse:
         request = prepared.request
         keys = request.keys_of(entity_rows)
-        if not request.selections:
+        if not request.selections or not entity_rows:
             rows: list[tuple[Any, ...]] = [()] * len(entity_rows)
         elif self._redis is not None:
             rows = online_redis.read_rows(self._redis, request, keys, at=at, prefix=self._prefix)
@@ -183,7 +183,7 @@ class AsyncOnlineFeatures:
     ) -> OnlineResponse:
         request = prepared.request
         keys = request.keys_of(entity_rows)
-        if not request.selections:
+        if not request.selections or not entity_rows:
             rows: list[tuple[Any, ...]] = [()] * len(entity_rows)
         elif self._redis is not None:
             rows = await online_redis.read_rows_async(self._redis, request, keys, at=at, prefix=self._prefix)

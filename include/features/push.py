@@ -59,10 +59,10 @@ def push(
 
     The records are merged as a load merges them: newer versions win, and what is known already changes nothing, so that
     a push can be repeated. Rows are computed by the views' own queries for all views that read what changed, but for
-    ranked ones, which compare everybody; they go into history (event, available and ingested time are the instant) and into the
-    warehouse's online tables, where newer rows win. So online and history agree on every later instant. A fact is felt
-    at an instant after it, never at its own. The next build takes its snapshots as if nothing had been pushed, and
-    repairs pushed rows whose facts came later still.
+    ranked ones, which compare everybody. They go into history (event, available and ingested time are the instant) and
+    into the warehouse's online tables, where newer rows win. So online and history agree on every later instant. A fact
+    is felt at an instant after it, never at its own. The next build takes its snapshots as if nothing had been pushed,
+    and repairs pushed rows whose facts came later still.
 
     A push waits for loads of the same records and for pushes of the same keys, not for builds. A publication that has
     rewritten one of the keys is waited for too.
