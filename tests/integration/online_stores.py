@@ -66,9 +66,10 @@ def in_postgres(dsn: str) -> Online:
     return Online(PostgresOnline(), dsn, None)
 
 
-def in_redis(dsn: str, url: str) -> Online:
+def in_redis(dsn: str, url: str, *, is_empty: bool = True) -> Online:
     client = redis.Redis.from_url(url)
-    client.flushall()
+    if is_empty:
+        client.flushall()
     return Online(RedisOnline(client), dsn, client)
 
 
