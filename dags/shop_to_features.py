@@ -26,7 +26,13 @@ ENTITIES = {
     "refunds": "shop_api",
     "events": "event_export",
 }
-FEATURE_VIEWS = ("customer_rfm", "customer_activity", "product_demand")
+FEATURE_VIEWS = (
+    "customer_rfm",
+    "customer_activity",
+    "customer_engagement",
+    "customer_context",
+    "product_demand",
+)
 
 
 @dag(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -23,8 +24,8 @@ from include.local.turns import my_turn
 from include.warehouse.connection import connect_warehouse
 
 COUNTED = ("received", "inserted", "updated", "unchanged", "stale", "duplicate", "quarantined")
-LOADING = ["shop_to_features", "market_signals"]
-LEARNING = ["churn_model"]
+STEPS = ("market_signals", "shop_to_features", "churn_model")
+"""One after the other: what features are built from is there when they are, so it counts as known at its time."""
 
 
 def demo(*, places: Places, shop: Shop, progress: Progress) -> bool:
@@ -55,9 +56,10 @@ def _run(stack: Stack, *, places: Places, progress: Progress) -> list[TaskResult
     def run(dag_ids: list[str]) -> list[TaskResult]:
         return run_dags(dag_ids, conf=conf, api=stack.api, parts=stack.parts, places=places, progress=progress)
 
-    tasks = run(LOADING)
-    if all(task.is_success for task in tasks):
-        tasks += run(LEARNING)
+    tasks: list[TaskResult] = []
+    for dag_id in STEPS:
+        if all(task.is_success for task in tasks):
+            tasks += run([dag_id])
     return tasks
 
 
@@ -104,8 +106,8 @@ def summarise(
         "features": {
             view: {
                 **built,
-                "history_rows": after.get(f"features.{view}", 0),
-                "online_rows": after.get(f"features.{view}_online", 0),
+                "history_rows": _rows(after, rf"features\.{view}_v\d+"),
+                "online_rows": _rows(after, rf"features\.{view}_v\d+_online"),
             }
             for view, built in builds.items()
             if view in FEATURE_VIEWS
@@ -117,6 +119,11 @@ def summarise(
         "database_bytes": size,
         "dsn_without_password": _without_password(stack.warehouse_dsn),
     }
+
+
+def _rows(counts: dict[str, int], tables: str) -> int:
+    """Rows of all tables whose whole name matches: those of every version of a view."""
+    return sum(count for table, count in counts.items() if re.fullmatch(tables, table))
 
 
 def _lines(stack: Stack, upserts: Sums) -> dict[str, int] | None:

@@ -13,12 +13,14 @@ import psutil
 import psycopg
 import pytest
 
+from include.features.registry import FEATURE_VIEWS
+
 SHOP_TABLES = ("customers", "products", "orders", "order_lines", "refunds", "refund_lines", "events")
 STEPS = {
     "shop_to_features": {
         *(f"{step}_{entity}" for step in ("extract", "validate", "upsert")
           for entity in ("customers", "products", "orders", "refunds", "events")),
-        "build_customer_rfm", "build_customer_activity", "publish_online", "summarize_window",
+        *(f"build_{view}" for view in FEATURE_VIEWS), "publish_online", "summarize_window",
     },
     "market_signals": {
         *(f"{step}_{entity}" for step in ("extract", "validate", "upsert")

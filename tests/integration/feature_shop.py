@@ -18,6 +18,8 @@ from include.warehouse.receipts import Receipt, write_receipt
 
 DAY = timedelta(days=1)
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
+COUNTRIES = ("DE", "AT", None)
+EVENT_NAMES = ("Product Viewed", "Product Added", "Checkout Started", "Order Completed")
 _PROVENANCE = "'test', '2000-01-01Z', '00000000-0000-0000-0000-000000000000', '2000-01-01Z', '2000-01-01Z'"
 
 
@@ -87,9 +89,18 @@ def _insert(conn: Connection, fact: Fact) -> None:
     if isinstance(fact, Order):
         placed_at = fact.paid_at or day("2020-01-01")
         conn.execute(
-            f"""INSERT INTO shop.orders VALUES (%s, 'n', %s, 'completed', 'GBP', %s, 0, 0, 0, NULL, %s, %s, %s, NULL,
+            f"""INSERT INTO shop.orders VALUES (%s, 'n', %s, 'completed', 'GBP', %s, %s, 0, 0, %s, %s, %s, %s, NULL,
             {_PROVENANCE})""",
-            (fact.order_id, fact.customer_id, fact.amount, placed_at, fact.paid_at, fact.paid_at),
+            (
+                fact.order_id,
+                fact.customer_id,
+                fact.amount,
+                fact.order_id % 4,
+                COUNTRIES[fact.order_id % 3],
+                placed_at,
+                fact.paid_at,
+                fact.paid_at,
+            ),
         )
         for line_id, product_id in enumerate(fact.products):
             conn.execute(
@@ -107,10 +118,8 @@ def _insert(conn: Connection, fact: Fact) -> None:
         )
     else:
         conn.execute(
-            "INSERT INTO shop.events VALUES (%s, 'Product Viewed', %s, NULL, NULL, NULL, '{}', %s, "
-            + _PROVENANCE
-            + ")",
-            (fact.event_id, fact.customer_id, fact.occurred_at),
+            "INSERT INTO shop.events VALUES (%s, %s, %s, NULL, NULL, NULL, '{}', %s, " + _PROVENANCE + ")",
+            (fact.event_id, EVENT_NAMES[len(fact.event_id) % 4], fact.customer_id, fact.occurred_at),
         )
 
 
