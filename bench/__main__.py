@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from bench import dag_parsing, extraction, landing_to_table, memory, upsert
+from bench import dag_parsing, extraction, features_build, features_history, landing_to_table, memory, upsert
 from bench.result import Result
 
 BENCHMARKS = {
@@ -19,6 +19,8 @@ BENCHMARKS = {
     "memory": memory.run,
     "upsert": upsert.run,
     "dag_parsing": dag_parsing.run,
+    "features_build": features_build.run,
+    "features_history": features_history.run,
 }
 OUTPUT = Path(".local/bench.json")
 

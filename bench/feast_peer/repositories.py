@@ -1,0 +1,71 @@
+"""Feast repositories over the table or the file of one view, the least that Feast needs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from psycopg.conninfo import conninfo_to_dict
+
+from include.features.versions import ViewVersion
+
+_FEATURES = """
+from datetime import timedelta
+
+from feast import Entity, FeatureView, Field, FileSource, ValueType
+from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import PostgreSQLSource
+from feast.types import Float64, Int64, String
+
+entity = Entity(name="customer", join_keys=["customer_id"], value_type=ValueType.INT64)
+view = FeatureView(
+    name={name!r},
+    entities=[entity],
+    ttl=timedelta(seconds={ttl}),
+    schema=[{fields}],
+    source={source},
+    online=True,
+)
+"""
+_TYPES = {"integer": "Int64", "number": "Float64", "money": "Float64", "text": "String"}
+
+
+def postgres_repository(folder: Path, dsn: str, *versions: ViewVersion) -> Path:
+    """Offline and online store on the warehouse; online tables go into the schema `feast`."""
+    given = conninfo_to_dict(dsn)
+    store = {
+        "type": "postgres",
+        "host": given["host"],
+        "port": int(given["port"] or 5432),
+        "database": given["dbname"],
+        "user": given["user"],
+        "password": "${PGPASSWORD}",
+        "sslmode": "disable",
+    }
+    stores = {"offline_store": store | {"db_schema": "features"}, "online_store": store | {"db_schema": "feast"}}
+    sources = {
+        version: f'PostgreSQLSource(name="source_{version.view.name}", '
+        f'query="SELECT * FROM features.{version.view.name}_v{version.version}", timestamp_field="event_time")'
+        for version in versions
+    }
+    return _write(folder, stores, sources)
+
+
+def duckdb_repository(folder: Path, file: Path, version: ViewVersion) -> Path:
+    """Offline store on DuckDB over a Parquet file."""
+    source = f'FileSource(name="source", path={str(file)!r}, timestamp_field="event_time")'
+    return _write(folder, {"offline_store": {"type": "duckdb"}}, {version: source})
+
+
+def _write(folder: Path, stores: dict[str, Any], sources: dict[ViewVersion, str]) -> Path:
+    folder.mkdir()
+    settings = {"project": "bench", "provider": "local", "registry": "registry.db"}
+    (folder / "feature_store.yaml").write_text(
+        json.dumps(settings | {"entity_key_serialization_version": 3} | stores)  # JSON is YAML.
+    )
+    for version, source in sources.items():
+        view = version.view
+        fields = ", ".join(f"Field(name={each.name!r}, dtype={_TYPES[each.type]})" for each in view.features)
+        ttl = view.ttl.total_seconds() if view.ttl else 0
+        (folder / f"{view.name}.py").write_text(_FEATURES.format(name=view.name, ttl=ttl, fields=fields, source=source))
+    return folder
