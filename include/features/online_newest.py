@@ -53,12 +53,29 @@ def newest_rows(
         (version.view.name, version.version, published_at),
     ).fetchone()
     assert row is not None
+    is_key_by_key = row[0] >= _MANY_SNAPSHOTS
+    if not is_key_by_key:
+        _summarize(conn, version)
     names = version.view.entity.key_names
-    return sql.SQL(_KEY_BY_KEY if row[0] >= _MANY_SNAPSHOTS else _OF_NEW_ROWS).format(
+    return sql.SQL(_KEY_BY_KEY if is_key_by_key else _OF_NEW_ROWS).format(
         history=version.history,
         keys=version.keys,
         following_keys=sql.SQL(", ").join(sql.Identifier("following", name) for name in names),
         steps_keys=sql.SQL(", ").join(sql.Identifier("steps", name) for name in names),
         newest_first=_NEWEST_FIRST,
         after_seq=sql.Literal(after_seq),
+    )
+
+
+def _summarize(conn: Connection, version: ViewVersion) -> None:
+    """Let the index on `seq` know what was written since it was last vacuumed: that is read whole until it does."""
+    conn.execute(
+        """
+        SELECT brin_summarize_new_values(indexes.indexrelid)
+        FROM pg_index AS indexes
+        INNER JOIN pg_class AS classes ON indexes.indexrelid = classes.oid
+        INNER JOIN pg_am AS methods ON classes.relam = methods.oid
+        WHERE indexes.indrelid = %s::regclass AND methods.amname = 'brin'
+        """,
+        (version.history.as_string(None),),
     )

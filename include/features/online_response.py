@@ -29,10 +29,15 @@ class OnlineResponse:
         self.at = at
         self._request = request
         self._keys = keys
-        self._rows = rows
+        self._row_count = len(rows)
+        self._found: dict[str, tuple[Sequence[datetime | None], list[str]]] = {}
+        """Per status column the event times and the statuses of the view's rows."""
+        self._values: dict[str, Sequence[Any]] = {}
+        """Per feature its values; what is outside its TTL is None."""
+        self._take_columns(list(zip(*rows, strict=True)) if rows else None)
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return self._row_count
 
     def to_dict(self, *, include_event_timestamps: bool = False, include_statuses: bool = False) -> dict[str, list]:
         """One list per join key and feature; with `<feature>__ts` and `<feature>__status` beside them if wanted.
@@ -89,43 +94,25 @@ class OnlineResponse:
         }
         return instants | {name: [self.at] * len(self) for name in self._on_demand}
 
-    @cached_property
-    def _columns(self) -> list[tuple[Any, ...]]:
-        width = sum(1 + len(selection.features) for selection in self._request.selections)
-        return list(zip(*self._rows, strict=True)) if self._rows else [()] * width
-
-    @cached_property
-    def _found(self) -> dict[str, tuple[Sequence[datetime | None], list[str]]]:
-        """Per status column the event times and the statuses of the view's rows."""
-        found: dict[str, tuple[Sequence[datetime | None], list[str]]] = {}
+    def _take_columns(self, columns: Sequence[tuple[Any, ...]] | None) -> None:
         place = 0
         for selection in self._request.selections:
-            ttl, instants = selection.view.ttl, self._columns[place]
-            place += 1 + len(selection.features)
+            ttl = selection.view.ttl
+            instants = columns[place] if columns else ()
             status = [
                 NOT_FOUND if each is None else OUTSIDE_TTL if ttl is not None and self.at - each > ttl else PRESENT
                 for each in instants
             ]
-            found[selection.status_column] = (instants, status)
-        return found
-
-    @cached_property
-    def _values(self) -> dict[str, Sequence[Any]]:
-        """Per feature its values; what is outside its TTL is None."""
-        values: dict[str, Sequence[Any]] = {}
-        place = 0
-        for selection in self._request.selections:
-            status = self._found[selection.status_column][1]
+            self._found[selection.status_column] = (instants, status)
             is_masked = OUTSIDE_TTL in status
             for number, feature in enumerate(selection.features, place + 1):
-                column = self._columns[number]
-                values[feature.name] = (
-                    [value if each == PRESENT else None for value, each in zip(column, status, strict=True)]
-                    if is_masked
-                    else column
-                )
+                column = columns[number] if columns else ()
+                if is_masked:
+                    column = tuple(
+                        value if each == PRESENT else None for value, each in zip(column, status, strict=True)
+                    )
+                self._values[feature.name] = column
             place += 1 + len(selection.features)
-        return values
 
     @cached_property
     def _on_demand(self) -> dict[str, pa.Array]:

@@ -147,7 +147,7 @@ COMMENT ON TABLE {history} IS {history_comment};
 CREATE UNIQUE INDEX ON {history} ({keys}, event_time DESC, available_time DESC, seq DESC);
 CREATE INDEX ON {history} (event_time);
 CREATE INDEX ON {history} USING brin (seq) WITH (pages_per_range = 32, autosummarize = on);
-CREATE TABLE {online} (LIKE {history}, PRIMARY KEY ({keys}));
+CREATE TABLE {online} (LIKE {history}, PRIMARY KEY ({keys})) WITH (fillfactor = 45);
 COMMENT ON TABLE {online} IS {online_comment};
 DROP VIEW IF EXISTS {shown};
 CREATE VIEW {shown} AS SELECT * FROM {history};
