@@ -29,6 +29,8 @@ ENTITIES = {
 FEATURE_VIEWS = (
     "customer_rfm",
     "customer_activity",
+    "customer_lifetime",
+    "customer_basket",
     "customer_engagement",
     "customer_context",
     "product_demand",

@@ -62,7 +62,7 @@ def coverage_of(conn: Connection, view: FeatureView, window: Window) -> Coverage
         (view.name, version.version),
     ).fetchall()
     wanted = snapshots_of(window, cadence=view.cadence)
-    known = dict(rows)
+    known: dict[datetime, bool] = dict(rows)
     return Coverage(
         version=version,
         built=[at for at in wanted if known.get(at) is False],

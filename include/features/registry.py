@@ -5,8 +5,10 @@ from __future__ import annotations
 from include.features.service import FeatureService
 from include.features.view import BadDefinition, FeatureView
 from include.features.views.customer_activity import CUSTOMER_ACTIVITY
+from include.features.views.customer_basket import CUSTOMER_BASKET
 from include.features.views.customer_context import CUSTOMER_CONTEXT
 from include.features.views.customer_engagement import CUSTOMER_ENGAGEMENT
+from include.features.views.customer_lifetime import CUSTOMER_LIFETIME
 from include.features.views.customer_rfm import CUSTOMER_RFM
 from include.features.views.product_demand import PRODUCT_DEMAND
 
@@ -72,7 +74,15 @@ class Registry:
 
 
 REGISTRY = Registry(
-    views=(CUSTOMER_RFM, CUSTOMER_ACTIVITY, CUSTOMER_ENGAGEMENT, CUSTOMER_CONTEXT, PRODUCT_DEMAND),
+    views=(
+        CUSTOMER_RFM,
+        CUSTOMER_ACTIVITY,
+        CUSTOMER_LIFETIME,
+        CUSTOMER_BASKET,
+        CUSTOMER_ENGAGEMENT,
+        CUSTOMER_CONTEXT,
+        PRODUCT_DEMAND,
+    ),
     services=(
         FeatureService(
             name="churn",

@@ -126,6 +126,20 @@ def versions_in_use(conn: Connection, name: str) -> Sequence[ViewVersion]:
     return [each for each in stored_versions(conn, name) if each.version not in retired]
 
 
+def retire_version(conn: Connection, version: ViewVersion, *, now: datetime) -> None:
+    """Stop building and publishing a version that no model reads any more; what was built of it stays.
+
+    :raises ValueError: it is the newest one, which new readers mean.
+    """
+    newest = stored_versions(conn, version.view.name)[-1]
+    if newest.version == version.version:
+        raise ValueError(f"{version} is the newest version of its view. Change the definition first.")
+    conn.execute(
+        "UPDATE features.view_versions SET retired_at = %s WHERE view_name = %s AND version = %s",
+        (now, version.view.name, version.version),
+    )
+
+
 def _known(conn: Connection, view: FeatureView) -> ViewVersion | None:
     row = conn.execute(
         "SELECT version FROM features.view_versions WHERE view_name = %s AND digest = %s", (view.name, view.digest)

@@ -15,22 +15,22 @@ def build(view: str):
 
     @task(task_id=f"build_{view}")
     def build_one() -> None:
-        from include.features.build import build_view
+        from include.features.daily import build_versions
         from include.features.registry import FEATURE_VIEWS
         from include.warehouse.connection import connect_warehouse
         from orchestration.connections import warehouse_dsn
 
         window = run_window(get_current_context())
         with connect_warehouse(warehouse_dsn()) as conn:
-            build_view(conn, FEATURE_VIEWS[view], window, now=datetime.now(UTC))
+            build_versions(conn, FEATURE_VIEWS[view], window, now=datetime.now(UTC))
 
     return build_one()
 
 
 @task(outlets=[FEATURES])
 def publish_online() -> None:
-    """Bring the online tables of all views up to date, then tell whoever waits for features."""
-    from include.features.publish import publish_online as publish
+    """Bring the online tables of all views that are as expected up to date, then tell whoever waits for features."""
+    from include.features.daily import publish_checked
     from include.features.registry import FEATURE_VIEWS
     from include.warehouse.connection import connect_warehouse
     from orchestration.connections import warehouse_dsn
@@ -38,5 +38,5 @@ def publish_online() -> None:
     context = get_current_context()
     window = run_window(context)
     with connect_warehouse(warehouse_dsn()) as conn:
-        publish(conn, FEATURE_VIEWS.values(), window=window, now=datetime.now(UTC))
+        publish_checked(conn, FEATURE_VIEWS.values(), window=window, now=datetime.now(UTC))
     context["outlet_events"][FEATURES].extra = window_extra(window)

@@ -45,7 +45,7 @@ def test_the_shop_of_a_range_is_loaded_and_its_features_built_and_published(dag_
     }  # fmt: skip
     snapshots = query(platform, "SELECT DISTINCT event_time FROM features.customer_rfm ORDER BY 1")
     assert [at for (at,) in snapshots] == [datetime(2024, 6, day, tzinfo=UTC) for day in (2, 3, 4, 5)]
-    online = query(platform, "SELECT count(*), min(event_time), max(event_time) FROM features.customer_rfm_online")
+    online = query(platform, "SELECT count(*), min(event_time), max(event_time) FROM features.customer_rfm_v1_online")
     history = query(platform, "SELECT count(DISTINCT customer_id) FROM features.customer_rfm")
     assert online == [(*history[0], JUNE_5, JUNE_5)]
 
@@ -60,7 +60,7 @@ def test_running_a_window_again_changes_no_byte_of_any_table(dag_bag, platform):
     tables = (
         "shop.customers", "shop.products", "shop.orders", "shop.order_lines", "shop.refunds", "shop.refund_lines",
         "shop.events", "quarantine.rejected_rows", "features.customer_rfm", "features.customer_activity",
-        "features.customer_rfm_online", "features.customer_activity_online",
+        "features.customer_rfm_v1_online", "features.customer_activity_v1_online",
     )  # fmt: skip
 
     def bytes_of_tables():
