@@ -2,7 +2,8 @@
 -- do not see yet, before it the newest that they do see.
 -- KEYS: the hash of published builds by view, then the hashes of rows, one per view.
 -- ARGV: as many names as there are hashes of rows; for each the build that its rows belong to, or '' for the one that
--- readers see; then triples: which hash, key, row. A row begins with its order: 24 bytes, great integers first.
+-- readers see; then all rows in one string, each as: which hash, length of the key, length of the row (4 bytes each),
+-- key, row. A row begins with its order: 24 bytes, great integers first.
 -- Returns how many keys are new and how many were updated.
 -- An entry is one slot or two, the newer first: build (4 bytes), length of the row (4 bytes), row.
 local views = #KEYS - 1
@@ -38,10 +39,12 @@ local function packed(slot)
 end
 
 local inserted, updated = 0, 0
-for place = 2 * views + 1, #ARGV, 3 do
-    local view = tonumber(ARGV[place])
-    local hash, key = KEYS[view + 1], ARGV[place + 1]
-    local incoming = {build = builds[view], row = ARGV[place + 2]}
+local rows, place = ARGV[2 * views + 1], 1
+while place <= #rows do
+    local view, key_length, row_length = struct.unpack('>I4I4I4', rows, place)
+    local hash, key = KEYS[view + 1], rows:sub(place + 12, place + 11 + key_length)
+    place = place + 12 + key_length + row_length
+    local incoming = {build = builds[view], row = rows:sub(place - row_length, place - 1)}
     local entry = redis.call('HGET', hash, key)
     if not entry then
         redis.call('HSET', hash, key, packed(incoming))

@@ -20,7 +20,7 @@ import redis.asyncio
 from psycopg import Connection, sql
 
 from include.features.online_newest import newest_rows
-from include.features.online_redis_rows import field_of, packed, unpacked
+from include.features.online_redis_rows import field_of, packed, sent, unpacked
 from include.features.online_request import Keys, OnlineRequest
 from include.features.online_store import Published, Pushed
 from include.features.versions import ViewVersion
@@ -114,7 +114,7 @@ class RedisOnline:
     ) -> list[int]:
         return self._merge(
             keys=[self._names.builds, *(self._names.rows(version) for version in versions)],
-            args=[*map(str, versions), *builds, *(part for row in rows for part in row)],
+            args=[*map(str, versions), *builds, sent(rows)],
         )
 
 

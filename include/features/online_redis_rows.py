@@ -7,7 +7,7 @@ of whether it is a tombstone and the features: whole numbers of 64 bits, doubles
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,6 +20,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _ORDER = struct.Struct(">QQQ")
 _SLOT = struct.Struct(">II")
+_SENT = struct.Struct(">III")
 _SHIFT = 2**63  # Unsigned, so that bytes compare as the integers do.
 _encode = msgspec.msgpack.encode
 _decode = msgspec.msgpack.Decoder().decode
@@ -36,6 +37,11 @@ def packed(
     """A row of history as bytes."""
     order = (*((instant - _EPOCH) // _MICROSECOND + _SHIFT for instant in (event_time, available_time)), seq + _SHIFT)
     return _ORDER.pack(*order) + _encode((is_tombstone, *features))
+
+
+def sent(rows: Iterable[tuple[int, bytes, bytes]]) -> bytes:
+    """Rows as the merging script takes them: number of the hash, field, row."""
+    return b"".join([part for view, key, row in rows for part in (_SENT.pack(view, len(key), len(row)), key, row)])
 
 
 def unpacked(entry: bytes | None, selection: Selection, *, visible: int, at: datetime) -> Sequence[Any]:
