@@ -18,9 +18,10 @@ from psycopg import Connection, sql
 from include.features.entity import KEY_TYPES
 from include.features.picks import Picks, Positions, Values
 from include.features.postgres_arrays import POSTGRES_EPOCH, Bigints, Instants, decoded, register_arrays
+from include.features.postgres_columns import aggregates, values_of, width_of
 from include.features.selection import Selection, feature_expression
 from include.features.spine import Spine
-from include.features.view import Feature
+from include.features.view import Feature, FeatureType
 
 Mode = Literal["as_known", "as_corrected"]
 _ROWS_PER_CHUNK = 32_768
@@ -95,7 +96,7 @@ def _pick_chunk(
     """Ask for one chunk; the columns of its answer are row numbers, event times, tombstones, then those of features."""
     names = [f"key_{number}" for number in range(len(spine.keys))]
     arrays = [sql.SQL("%b::{}[]").format(sql.SQL(KEY_TYPES[key.type])) for key in selection.view.entity.join_keys]
-    answers = [part for feature in selection.features for part in _aggregates(feature)]
+    answers = [part for feature in selection.features for part in _answers(feature)]
     query = sql.SQL(
         """
         SELECT
@@ -116,18 +117,21 @@ def _pick_chunk(
         assert result is not None
         values = [result.get_value(0, number) for number in range(result.nfields)]
     rows = decoded(values[0], "i8")
-    read = iter(values[len(_ROW_ANSWERS) :])
+    features: dict[str, Values] = {}
+    place = len(_ROW_ANSWERS)
+    for feature in selection.features:
+        kind = _KINDS[feature.type]
+        features[feature.name] = values_of(values[place : place + width_of(kind)], kind=kind, rows=rows)
+        place += width_of(kind)
     picks.put(
         positions[rows - 1],
         event_times=decoded(values[1], "i8") + POSTGRES_EPOCH,
         is_tombstone=decoded(values[2], "?"),
-        features={
-            feature.name: _values(feature, rows, *(next(read) for _ in _aggregates(feature)))
-            for feature in selection.features
-        },
+        features=features,
     )
 
 
+_KINDS: dict[FeatureType, str] = {"integer": "i8", "number": "f8", "money": "f8", "text": "text"}
 _ROW_ANSWERS = (
     "array_agg(spine.row_number)",
     "array_agg(picked.event_time)",
@@ -135,32 +139,9 @@ _ROW_ANSWERS = (
 )
 
 
-def _aggregates(feature: Feature) -> list[sql.Composed]:
-    """Where a feature is null, and its values; of text the lengths in bytes and all bytes in one."""
-    column = sql.Identifier("picked", feature.name)
-    nulls = sql.SQL("array_agg(spine.row_number) FILTER (WHERE {} IS NULL)").format(column)
-    if feature.type == "text":
-        text = sql.SQL("convert_to({}, 'UTF8')").format(column)
-        return [
-            nulls,
-            sql.SQL("array_agg(coalesce(octet_length({}), 0))").format(text),
-            sql.SQL("string_agg({}, ''::bytea)").format(text),
-        ]
-    return [nulls, sql.SQL("array_agg({})").format(feature_expression(feature, table="picked"))]
-
-
-def _values(feature: Feature, rows: Positions, nulls: bytes | None, *answer: bytes | None) -> Values:
-    is_null = np.zeros(len(rows), dtype=bool)
-    is_null[np.searchsorted(rows, decoded(nulls, "i8"))] = True
-    if feature.type == "text":
-        lengths, texts = answer
-        ends = np.concatenate([[0], np.cumsum(decoded(lengths, "i4"))]).astype(np.int32)
-        validity = pa.py_buffer(np.packbits(~is_null, bitorder="little").tobytes())
-        return pa.StringArray.from_buffers(
-            len(rows), pa.py_buffer(ends.tobytes()), pa.py_buffer(texts or b""), validity
-        )
-    numbers = decoded(answer[0], "i8" if feature.type == "integer" else "f8", nulls=is_null)
-    return numbers, ~is_null
+def _answers(feature: Feature) -> list[sql.Composable]:
+    expression = feature_expression(feature, table="picked")
+    return aggregates(expression, kind=_KINDS[feature.type], row=sql.Identifier("spine", "row_number"))
 
 
 def _parameter(key: pa.Array) -> Bigints | list[str]:

@@ -49,10 +49,21 @@ class Spine:
         positions = np.flatnonzero(has_key)
         if len(self.keys) == 1 and pa.types.is_integer(self.keys[0].type):
             numbers = self.keys[0].fill_null(0).to_numpy(zero_copy_only=False)[positions]
-            return positions[np.lexsort((self.instants[positions], numbers))]
+            return positions[_order(numbers, self.instants[positions])]
         columns = {f"key_{number}": key.take(pa.array(positions)) for number, key in enumerate(self.keys)}
         rows = pa.table(columns | {"at": pa.array(self.instants[positions])})
         return positions[pc.sort_indices(rows, [(name, "ascending") for name in rows.column_names]).to_numpy()]
+
+
+def _order(first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """How to sort by two columns. Both in one number, where they fit, are sorted several times faster."""
+    if not len(first):
+        return np.empty(0, dtype=np.int64)
+    spans = [int(column.max()) - int(column.min()) for column in (first, second)]
+    bits = [span.bit_length() for span in spans]
+    if sum(bits) > 63:
+        return np.lexsort((second, first))
+    return np.argsort(((first - first.min()) << bits[1]) | (second - second.min()))
 
 
 def read_instants(

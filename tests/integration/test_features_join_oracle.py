@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
@@ -10,8 +11,11 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
+from psycopg import sql
 
 from include.features.historical import get_historical_features
+from include.features.mirror import Mirror
+from include.features.versions import ViewVersion, current_version
 from tests.integration.history_oracle import (
     BY_BOTH,
     BY_NUMBER,
@@ -111,7 +115,34 @@ def of_table(conn, count: int) -> pa.Table:
     return pa.table({name: [row[number] for row in rows] for number, name in enumerate(names)})
 
 
-ENGINES = [in_pandas, in_arrow, over_two_connections, to_a_table, from_a_relation_to_a_table, from_a_relation]
+def from_a_mirror(conn, dsn, table, wanted, **how) -> pa.Table:
+    """Written in three steps by seq, so that it has layers, and read without the database."""
+    with TemporaryDirectory() as folder:
+        mirror = Mirror(folder)
+        for view in wanted:
+            version = current_version(conn, view)
+            update_in_steps(conn, mirror, version)
+        return mirror.get_historical_features(table, wanted, registry=REGISTRY, **how).to_arrow()
+
+
+def update_in_steps(conn, mirror: Mirror, version: ViewVersion) -> None:
+    conn.execute(sql.SQL("CREATE TEMPORARY TABLE aside AS SELECT * FROM {}").format(version.history))
+    conn.execute(sql.SQL("TRUNCATE {}").format(version.history))
+    for seq in (1, 2, 3):
+        conn.execute(sql.SQL("INSERT INTO {} SELECT * FROM aside WHERE seq = %s").format(version.history), (seq,))
+        mirror.update(conn, version)
+    conn.execute("DROP TABLE aside")
+
+
+ENGINES = [
+    from_a_mirror,
+    in_pandas,
+    in_arrow,
+    over_two_connections,
+    to_a_table,
+    from_a_relation_to_a_table,
+    from_a_relation,
+]
 
 
 @pytest.mark.parametrize("engine", ENGINES)
