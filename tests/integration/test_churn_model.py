@@ -146,7 +146,7 @@ def test_edges_of_the_year_before_and_of_the_label_window(shop, tmp_path):
     ]
     load(shop, orders)
     shop.execute("DELETE FROM features.built_snapshots")
-    shop.execute("TRUNCATE features.customer_rfm, features.customer_activity")
+    shop.execute("TRUNCATE features.customer_rfm_v1, features.customer_activity_v1")
     shop.commit()
     build_features_at(shop, coverage_end=END)
     rows = rows_of(tmp_path, build(shop, tmp_path).path)
