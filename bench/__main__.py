@@ -10,7 +10,16 @@ import sys
 import time
 from pathlib import Path
 
-from bench import dag_parsing, extraction, features_build, features_history, landing_to_table, memory, upsert
+from bench import (
+    dag_parsing,
+    extraction,
+    features_build,
+    features_history,
+    features_online,
+    landing_to_table,
+    memory,
+    upsert,
+)
 from bench.result import Result
 
 BENCHMARKS = {
@@ -21,6 +30,7 @@ BENCHMARKS = {
     "dag_parsing": dag_parsing.run,
     "features_build": features_build.run,
     "features_history": features_history.run,
+    "features_online": features_online.run,
 }
 OUTPUT = Path(".local/bench.json")
 

@@ -40,17 +40,26 @@ def run() -> list[Result]:
         folder = Path(name)
         with connect_warehouse(dsn) as conn:
             files = make_history(conn, folder, entity_rows=ENTITY_ROWS, feature_rows=FEATURE_ROWS)
+        mirror = _probe(dsn, files, {"from_mirror": True}, result=str(folder / "theirs.parquet"))
         postgres = _probe(dsn, files, {"two_connections": True}, result=str(folder / "ours.parquet"))
-        variants = _probe(dsn, files, {}, {"with_ttl": False}, {"mode": "as_corrected"})
-        results = [
-            _ratio("without_ttl", variants, 1),
-            _ratio("as_corrected", variants, 2),
+        _compare(folder)
+        return [
+            *_against_peers(dsn, folder, files, postgres, mirror),
+            *_variants("postgres", dsn, files, {}),
+            *_variants("mirror", dsn, files, {"from_mirror": True}),
             _memory("postgres", postgres),
+            _memory("mirror", mirror),
         ]
-        return [*_against_peers(dsn, folder, files, postgres), *results]
 
 
-def _against_peers(dsn: str, folder: Path, files: HistoryFiles, postgres: dict[str, Any]) -> list[Result]:
+def _variants(name: str, dsn: str, files: HistoryFiles, join: dict[str, Any]) -> list[Result]:
+    variants = _probe(dsn, files, join, join | {"with_ttl": False}, join | {"mode": "as_corrected"})
+    return [_ratio(f"{name}_without_ttl", variants, 1), _ratio(f"{name}_as_corrected", variants, 2)]
+
+
+def _against_peers(
+    dsn: str, folder: Path, files: HistoryFiles, postgres: dict[str, Any], mirror: dict[str, Any]
+) -> list[Result]:
     try:
         feast_python()
     except FeastUnavailable as error:
@@ -76,12 +85,17 @@ def _against_peers(dsn: str, folder: Path, files: HistoryFiles, postgres: dict[s
         _times("postgres_times_feast_on_postgres", postgres, on_postgres, goal="≥ 20"),
         _times("postgres_times_feast_on_duckdb", postgres, on_duckdb, goal="≥ 2"),
         _times("postgres_times_duckdb_asof_join", postgres, asof, goal=None),
+        _times("mirror_times_feast_on_duckdb", mirror, on_duckdb, goal="≥ 15"),
+        _times("mirror_times_duckdb_asof_join", mirror, asof, goal="≥ 1.5"),
     ]
 
 
 def _probe(dsn: str, files: HistoryFiles, *joins: dict[str, Any], result: str = "") -> dict[str, Any]:
     """Joins in a process of their own, in turns; the first one's result is kept."""
-    asked = {"dsn": dsn, "entity_df": str(files.entity_df), "rounds": ROUNDS, "joins": joins, "result": result}
+    asked = {
+        "dsn": dsn, "entity_df": str(files.entity_df), "mirror": str(files.mirror), "rounds": ROUNDS,
+        "joins": joins, "result": result,
+    }  # fmt: skip
     command = [sys.executable, "-m", "bench.features_history_probe", msgspec.json.encode(asked).decode()]
     answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     return msgspec.json.decode(answer.splitlines()[-1])
@@ -123,7 +137,7 @@ def _ratio(name: str, variants: dict[str, Any], join: int) -> Result:
         name=f"features.history_{name}",
         value=ours / plain,
         unit="times",
-        against="the same join with TTL, as known; all over one connection, in turns",
+        against="the same join with TTL, as known, in turns",
         goal="≤ 1.1",
         detail=f"{ours:.2f} s against {plain:.2f} s; {SIZE}",
     )
@@ -136,6 +150,6 @@ def _memory(name: str, answer: dict[str, Any]) -> Result:
         unit="MB",
         against="1 GB",
         goal="≤ 1024",
-        detail=f"client {answer['client']:,.0f} MB, its two backends {answer['backends']:,.0f} MB beside the shared "
-        f"buffers; {SIZE}",
+        detail=f"client {answer['client']:,.0f} MB, the server's backends {answer['backends']:,.0f} MB beside the "
+        f"shared buffers; {SIZE}",
     )

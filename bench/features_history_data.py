@@ -13,6 +13,7 @@ from pgpq import ArrowToPostgresBinaryEncoder
 from psycopg import Connection, sql
 
 from include.features.entity import CUSTOMER
+from include.features.mirror import Mirror
 from include.features.versions import ViewVersion, apply_view
 from include.features.view import Feature, FeatureType, FeatureView
 
@@ -56,10 +57,12 @@ class HistoryFiles:
 
     :param entity_df: Parquet of the rows that ask: `customer_id`, `event_timestamp`.
     :param history: Parquet of the feature rows, sorted by customer and event time.
+    :param mirror: the folder of the mirror of the history.
     """
 
     entity_df: Path
     history: Path
+    mirror: Path
     version: ViewVersion
 
 
@@ -92,10 +95,17 @@ def make_history(conn: Connection, folder: Path, *, entity_rows: int, feature_ro
             "event_timestamp": _instants(first + random.integers(0, week * (SNAPSHOTS + 4), entity_rows)),
         }
     )
-    files = HistoryFiles(folder / "entity_df.parquet", folder / "history.parquet", apply_view(conn, VIEW, now=NOW))
+    files = HistoryFiles(
+        folder / "entity_df.parquet",
+        folder / "history.parquet",
+        folder / "mirror",
+        apply_view(conn, VIEW, now=NOW),
+    )
     pq.write_table(entity_df, files.entity_df)
     pq.write_table(history, files.history, row_group_size=200_000)
     _copy(conn, files.version, history)
+    Mirror(str(files.mirror)).update(conn, files.version)
+    conn.commit()
     return files
 
 

@@ -17,22 +17,25 @@ from psycopg import Connection
 
 from bench.features_history_data import VIEW, VIEW_FOR_EVER
 from include.features.historical import Mode, get_historical_features
+from include.features.mirror import Mirror
 from include.features.versions import ViewVersion
 from include.warehouse.connection import connect_warehouse
 
 
 class Join(msgspec.Struct, kw_only=True):
-    """How to join. `two_connections`: each takes half of the keys."""
+    """How to join. `two_connections`: each takes half of the keys. `from_mirror`: from files, without the database."""
 
     with_ttl: bool = True
     mode: Mode = "as_known"
     two_connections: bool = False
+    from_mirror: bool = False
 
 
 class Asked(msgspec.Struct, kw_only=True):
     """Joins that are made in turns, and where the result of the first is kept."""
 
     dsn: str
+    mirror: str
     entity_df: str
     rounds: int
     joins: list[Join]
@@ -80,7 +83,7 @@ def main() -> None:
         for _ in range(asked.rounds):
             for join, own in zip(asked.joins, seconds, strict=True):
                 started = time.perf_counter()
-                frame = _joined(conn, entity_df, asked.dsn, join)
+                frame = _joined(conn, entity_df, asked, join)
                 own.append(time.perf_counter() - started)
                 if asked.result and join is asked.joins[0]:
                     frame.to_parquet(asked.result)
@@ -91,9 +94,11 @@ def main() -> None:
     print(msgspec.json.encode(answer).decode())
 
 
-def _joined(conn: Connection, entity_df: pd.DataFrame, dsn: str, join: Join) -> pd.DataFrame:
+def _joined(conn: Connection, entity_df: pd.DataFrame, asked: Asked, join: Join) -> pd.DataFrame:
     view = ViewVersion(VIEW if join.with_ttl else VIEW_FOR_EVER, 1)
-    second = dsn if join.two_connections else None
+    if join.from_mirror:
+        return Mirror(asked.mirror).get_historical_features(entity_df, [view], mode=join.mode).to_df()
+    second = asked.dsn if join.two_connections else None
     return get_historical_features(conn, entity_df, [view], mode=join.mode, dsn=second).to_df()
 
 

@@ -1,4 +1,4 @@
-"""Asks Feast for features; runs in Feast's environment. `python ask.py '{"repository": ..., "wanted": ...}'`
+"""Asks Feast for features; runs in Feast's environment. `echo '{"repository": ..., "wanted": ...}' | python ask.py`
 
 Prints one line of JSON: the seconds of each round and the most memory that this process ever held, in megabytes.
 """
@@ -22,10 +22,10 @@ from feast import FeatureStore
 
 
 def main() -> None:
-    asked = json.loads(sys.argv[1])
+    asked = json.load(sys.stdin)
     if asked.get("apply"):
         command = [str(Path(sys.executable).with_name("feast")), "--chdir", asked["repository"], "apply"]
-        subprocess.run(command, check=True, stdout=sys.stderr)
+        subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=sys.stderr)
     if asked["wanted"] == "asof":
         answer = asof(asked)
     else:

@@ -59,7 +59,8 @@ def ask_feast(dsn: str, **asked: object) -> dict:
     """
     password = conninfo_to_dict(dsn)["password"]
     done = subprocess.run(
-        [str(feast_python()), str(Path(__file__).with_name("ask.py")), json.dumps(asked)],
+        [str(feast_python()), str(Path(__file__).with_name("ask.py"))],
+        input=json.dumps(asked),
         capture_output=True,
         text=True,
         env=os.environ | {"PGPASSWORD": str(password)},

@@ -32,8 +32,21 @@ _TYPES = {"integer": "Int64", "number": "Float64", "money": "Float64", "text": "
 
 def postgres_repository(folder: Path, dsn: str, *versions: ViewVersion) -> Path:
     """Offline and online store on the warehouse; online tables go into the schema `feast`."""
+    return _write(folder, _offline(dsn) | {"online_store": _postgres(dsn) | {"db_schema": "feast"}}, _tables(versions))
+
+
+def redis_repository(folder: Path, dsn: str, redis: str, *versions: ViewVersion) -> Path:
+    """Offline store on the warehouse, online store on Redis.
+
+    :param redis: its URL.
+    """
+    store = {"type": "redis", "connection_string": redis.removeprefix("redis://")}
+    return _write(folder, _offline(dsn) | {"online_store": store}, _tables(versions))
+
+
+def _postgres(dsn: str) -> dict[str, Any]:
     given = conninfo_to_dict(dsn)
-    store = {
+    return {
         "type": "postgres",
         "host": given["host"],
         "port": int(given["port"] or 5432),
@@ -42,13 +55,18 @@ def postgres_repository(folder: Path, dsn: str, *versions: ViewVersion) -> Path:
         "password": "${PGPASSWORD}",
         "sslmode": "disable",
     }
-    stores = {"offline_store": store | {"db_schema": "features"}, "online_store": store | {"db_schema": "feast"}}
-    sources = {
+
+
+def _offline(dsn: str) -> dict[str, Any]:
+    return {"offline_store": _postgres(dsn) | {"db_schema": "features"}}
+
+
+def _tables(versions: tuple[ViewVersion, ...]) -> dict[ViewVersion, str]:
+    return {
         version: f'PostgreSQLSource(name="source_{version.view.name}", '
         f'query="SELECT * FROM features.{version.view.name}_v{version.version}", timestamp_field="event_time")'
         for version in versions
     }
-    return _write(folder, stores, sources)
 
 
 def duckdb_repository(folder: Path, file: Path, version: ViewVersion) -> Path:
