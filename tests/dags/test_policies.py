@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 WINDOWED = {"shop_to_features", "market_signals", "churn_model"}
 BY_HAND = {"landing_replay", "customer_erasure", "quarantine_replay"}
-EXPECTED = {*WINDOWED, *BY_HAND, "landing_retention"}
+EXPECTED = {*WINDOWED, *BY_HAND, "landing_retention", "feature_store_upkeep"}
 VERBS = (
     "extract",
     "validate",
@@ -28,6 +28,9 @@ VERBS = (
     "replay",
     "erase",
     "summarize",
+    "measure",
+    "thin",
+    "compact",
 )
 MAY_IMPORT = {"airflow", "orchestration", "datetime"}
 HEAVY = {"pandas", "sklearn", "great_expectations", "pyarrow", "psycopg"}
