@@ -51,32 +51,36 @@ def publish_online(
     started = time.monotonic()
     if now.tzinfo is None:
         raise NaiveTime(f"`now` ({now.isoformat()}) has no time zone. Give one, for example datetime.now(UTC).")
-    ordered = sorted(views, key=str)
+    wanted = list(views)
     receipts = {}
     with conn.transaction():
         _lock_store(conn, store)
-        accepted = [view for view in ordered if str(view) not in refused]
-        for view in accepted:
-            lock_view(conn, view.view if isinstance(view, ViewVersion) else view)
-        versions = [view if isinstance(view, ViewVersion) else current_version(conn, view) for view in accepted]
-        published = dict(zip(accepted, store.publish(conn, versions, now=now), strict=True))
+        accepted = [view for view in wanted if str(view) not in refused]
+        versions = {
+            view if isinstance(view, ViewVersion) else current_version(conn, view): str(view) for view in accepted
+        }
+        ordered = sorted(versions, key=str)  # As pushes do it, so that the two never wait for each other in a ring.
+        for version in ordered:
+            lock_view(conn, version.view)
+        done = store.publish(conn, ordered, now=now)
+        published = {versions[version]: own for version, own in zip(ordered, done, strict=True)}
         seconds = time.monotonic() - started
-        for view in ordered:
-            done = published.get(view)
-            details = {"published_through_seq": done.through_seq} if done else {"refused": list(refused[str(view)])}
+        for view in wanted:
+            own = published.get(str(view))
+            details = {"published_through_seq": own.through_seq} if own else {"refused": list(refused[str(view)])}
             receipts[str(view)] = Receipt(
                 step="publish",
                 entity=str(view),
                 window=window,
-                received=done.received if done else 0,
-                inserted=done.inserted if done else 0,
-                updated=done.updated if done else 0,
-                stale=done.received - done.inserted - done.updated if done else 0,
+                received=own.received if own else 0,
+                inserted=own.inserted if own else 0,
+                updated=own.updated if own else 0,
+                stale=own.received - own.inserted - own.updated if own else 0,
                 details={"store": store.name, **details},
                 seconds=seconds,
             )
             write_receipt(conn, receipts[str(view)], now=now)
-    for view in ordered:
+    for view in wanted:
         if str(view) in refused:
             logger.warning("publish_%s store=%s refused: %s", view, store.name, "; ".join(refused[str(view)]))
         else:

@@ -21,7 +21,7 @@ from include.features.publish import IN_THE_WAREHOUSE
 from include.features.push_facts import arrow_rows, keys_touched_by, lock_keys
 from include.features.push_rows import newest_instant, want, write_rows
 from include.features.registry import REGISTRY, Registry
-from include.features.versions import UnknownVersion, ViewVersion, current_version
+from include.features.versions import ViewVersion, versions_in_use
 from include.warehouse.receipts import Receipt
 from include.warehouse.repository import PostgresRepository
 from include.warehouse.upsert import lock_table
@@ -109,19 +109,20 @@ def push(
 
 
 def _write_features(conn: Connection, registry: Registry, *, now: datetime) -> tuple[datetime, dict[ViewVersion, int]]:
-    """New rows of all touched keys at one instant, view by view in the order in which publications take them."""
+    """New rows of all touched keys at one instant, view by view in the order in which publications take them.
+
+    Versions that models still read get theirs too; a view that was never built has none.
+    """
     wanted: list[tuple[ViewVersion, list[tuple]]] = []
     touched: dict[Entity, dict[str, list[tuple]]] = {}
-    for view in sorted(registry.views.values(), key=str):
+    versions = [version for name in registry.views for version in versions_in_use(conn, name)]
+    for version in sorted(versions, key=str):
+        view = version.view
         if view.entity not in touched:
             touched[view.entity] = keys_touched_by(conn, view.entity)
         keys = sorted({key for relation in view.reads for key in touched[view.entity].get(relation, ())})
-        if not keys or view.is_ranked:
-            continue
-        try:
-            wanted.append((current_version(conn, view), keys))
-        except UnknownVersion:  # Never built: there is nothing to bring up to date.
-            continue
+        if keys and not view.is_ranked:
+            wanted.append((version, keys))
     at = _instant(max([now, *(newest_instant(conn, version, keys) + _MICROSECOND for version, keys in wanted)]))
     written = {}
     for version, keys in wanted:

@@ -145,3 +145,19 @@ def edges(history: History, *, since: datetime) -> list[datetime]:
             for instant in history.instants(view):
                 found |= {instant + view.ttl + step for step in (-MICROSECOND, timedelta(0), MICROSECOND)}
     return sorted(instant for instant in found if instant >= since)
+
+
+def newest_midnights(conn: Connection, view: FeatureView) -> list[tuple]:
+    """The newest version of each row at a midnight, as text."""
+    version = current_version(conn, view)
+    return conn.execute(
+        sql.SQL(
+            """
+            SELECT {keys}, event_time::text, ({features})::text FROM (
+                SELECT DISTINCT ON ({keys}, event_time) * FROM {history}
+                WHERE date_trunc('day', event_time, 'UTC') = event_time
+                ORDER BY {keys}, event_time, available_time DESC, seq DESC
+            ) AS newest WHERE NOT is_tombstone ORDER BY {keys}, event_time
+            """
+        ).format(keys=version.keys, features=version.features, history=version.history)
+    ).fetchall()

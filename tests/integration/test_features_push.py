@@ -18,13 +18,22 @@ from include.entities.window import NaiveTime, Window
 from include.features.build import build_view
 from include.features.push import push
 from include.features.push_facts import PushRefused
-from include.features.registry import FEATURE_VIEWS
-from include.features.versions import current_version
+from include.features.registry import FEATURE_VIEWS, Registry
+from include.features.versions import apply_view, current_version
 from include.features.views.customer_activity import CUSTOMER_ACTIVITY
 from include.warehouse.connection import connect_warehouse
 from tests.integration import feature_shop
 from tests.integration.feature_shop import DAY, build_all, day, load, newest_versions, random_facts
-from tests.integration.online_stores import MICROSECOND, History, Online, bits, edges, in_postgres, in_redis
+from tests.integration.online_stores import (
+    MICROSECOND,
+    History,
+    Online,
+    bits,
+    edges,
+    in_postgres,
+    in_redis,
+    newest_midnights,
+)
 from tests.integration.redis_process import redis_server
 
 START = day("2024-01-01")
@@ -154,22 +163,6 @@ def test_midnights_are_the_same_with_and_without_a_push(warehouse, online):
     assert any(rows for rows in at_midnights.values())
 
 
-def newest_midnights(conn: psycopg.Connection, view) -> list[tuple]:
-    """The newest version of each row at a midnight, as text."""
-    version = current_version(conn, view)
-    return conn.execute(
-        psycopg.sql.SQL(
-            """
-            SELECT {keys}, event_time::text, ({features})::text FROM (
-                SELECT DISTINCT ON ({keys}, event_time) * FROM {history}
-                WHERE date_trunc('day', event_time, 'UTC') = event_time
-                ORDER BY {keys}, event_time, available_time DESC, seq DESC
-            ) AS newest WHERE NOT is_tombstone ORDER BY {keys}, event_time
-            """
-        ).format(keys=version.keys, features=version.features, history=version.history)
-    ).fetchall()
-
-
 def test_a_late_fact_before_a_pushed_instant_corrects_the_pushed_row(warehouse, online):
     built_and_published(warehouse, online)
     pushed(warehouse, online, order(9001, 1, NOON - MICROSECOND), now=NOON)
@@ -216,6 +209,15 @@ def test_an_order_that_changes_hands_reaches_both_customers(warehouse, online):
     )
     assert counts["order_count_30d__ts"] == [NOON + MICROSECOND] * 2
     assert_online_is_history(warehouse, online, now=NOON + MICROSECOND)
+
+
+def test_a_version_that_a_model_still_reads_gets_its_rows_too(warehouse, online):
+    built_and_published(warehouse, online)
+    changed = replace(CUSTOMER_ACTIVITY, ttl=timedelta(days=3))
+    second = apply_view(warehouse, changed, now=NOON)
+    build_view(warehouse, second, Window(START, START + DAY * DAYS), now=NOON)
+    receipt = push(warehouse, [event("pushed", 1, NOON - MICROSECOND)], now=NOON, registry=Registry(views=(changed,)))
+    assert receipt.rows == {"customer_activity@1": 1, "customer_activity@2": 1}
 
 
 def test_midnight_belongs_to_builds_and_a_clock_behind_does_not_lose_a_push(warehouse, online):
