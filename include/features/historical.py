@@ -165,7 +165,7 @@ class HistoricalFeatures:
 
     def _joined_to(self, rows: pd.DataFrame | pa.Table) -> tuple[pd.DataFrame | pa.Table, dict[str, pa.Array]]:
         names = list(rows.column_names if isinstance(rows, pa.Table) else rows.columns)
-        refuse_taken_names([*names, *self._added_names()])
+        refuse_taken_names([*names, *self.added_names])
         instants = read_instants(rows, time_column=self.timestamp_column, label_start_column=self.label_start_column)
         picks: dict[str, Picks] = {}
         for keys, selections in by_keys(self.read).items():
@@ -190,7 +190,9 @@ class HistoricalFeatures:
             inputs |= columns | {f"{name}__event_time": picks[name].event_times}
         return compute_on_demand(self.on_demand, pa.table(inputs))
 
-    def _added_names(self) -> list[str]:
+    @property
+    def added_names(self) -> list[str]:
+        """The names of the columns that are joined to those of the entity rows."""
         names = [name for selection in self.shown for name in selection.columns]
         if self.with_event_times:
             names += [f"{selection.view.name}__event_time" for selection in self.shown]

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
 import logging
-import os
 import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,14 +11,13 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
-import pyarrow.parquet
 from psycopg import Connection, sql
 from psycopg.types.json import Jsonb
 
 from include.entities.window import Window
 from include.features.historical import get_historical_features
 from include.features.selection import PRESENT
+from include.features.training_sets import TrainingSetLost, digest_of, read_rows, write_rows
 from include.features.views.customer_activity import CUSTOMER_ACTIVITY
 from include.features.views.customer_rfm import CUSTOMER_RFM
 from include.models.churn.parameters import ChurnParameters
@@ -36,10 +31,6 @@ LABELS_SQL = Path(__file__).resolve().parents[2] / "sql" / "models" / "churn_lab
 
 class NotEnoughData(RuntimeError):
     """There is too little data for a churn model yet; the text says what is needed. Nothing was changed."""
-
-
-class TrainingSetLost(RuntimeError):
-    """The file of a training set is gone or is not what was written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,10 +71,10 @@ def build_training_set(
         ).to_arrow()
         rows = _rows_with_features(joined, test_at=test_at)
         _refuse_too_little(rows, parameters, window=window)
-        digest = digest_of(rows, parameters)
+        digest = digest_of(rows, parameters.as_json())
         training_set_id = f"churn-{digest[:16]}"
         path = Path("models") / "churn" / f"{training_set_id}.parquet"
-        _write_file(rows, storage / path)
+        write_rows(rows, storage / path)
         training_rows = pc.sum(pc.invert(rows["is_test"])).as_py()
         result = TrainingSet(
             training_set_id=training_set_id,
@@ -114,25 +105,12 @@ def read_training_set(conn: Connection, *, training_set_id: str, storage: Path) 
     again = "Run build_training_set for its window again."
     if row is None:
         raise TrainingSetLost(f"There is no training set {training_set_id!r} in ml.training_sets. {again}")
-    path = storage / row[0]
     try:
-        rows = pyarrow.parquet.read_table(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise TrainingSetLost(
-            f"The training set {training_set_id} cannot be read from {path}: {error} {again}"
-        ) from error
-    if digest_of(rows, ChurnParameters(**row[2])) != row[1]:
-        raise TrainingSetLost(f"The training set {training_set_id} at {path} is not what was written. {again}")
+        rows = read_rows(storage / row[0], digest=row[1], recipe=ChurnParameters(**row[2]).as_json())
+    except TrainingSetLost as error:
+        raise TrainingSetLost(f"{training_set_id}: {error} {again}") from error
     frame = rows.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
     return frame[~frame["is_test"]].reset_index(drop=True), frame[frame["is_test"]].reset_index(drop=True)
-
-
-def digest_of(rows: pa.Table, parameters: ChurnParameters) -> str:
-    """SHA-256 over every value of every row and over the parameters."""
-    text = io.BytesIO()
-    pyarrow.csv.write_csv(rows, text)
-    text.write(json.dumps(parameters.as_json(), sort_keys=True).encode())
-    return hashlib.sha256(text.getvalue()).hexdigest()
 
 
 def _snapshots(conn: Connection, parameters: ChurnParameters, *, until: datetime) -> tuple[datetime, list[datetime]]:
@@ -205,14 +183,6 @@ def _refuse_too_little(rows: pa.Table, parameters: ChurnParameters, *, window: W
                 f"snapshots with features, {churned} of them churned. It needs at least {parameters.least_rows}, "
                 f"churned and not churned. Load more days, build the features over them, then run churn_model again."
             )
-
-
-def _write_file(rows: pa.Table, path: Path) -> None:
-    """Write beside the place and move, so that nobody ever reads half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.unfinished")
-    pyarrow.parquet.write_table(rows, unfinished)
-    unfinished.replace(path)
 
 
 def _register(
