@@ -1,7 +1,9 @@
 """Keep the feature store in order: statistics of every snapshot, retention, tables in the order they are read in.
 
-Every night this measures the snapshots that have no statistics yet, removes those that the policy does not keep, forgets
-changes that every view has taken in, and on Sundays puts the history of each view back into the order of its reads.
+Every night this measures the snapshots that have no statistics yet, removes those that the policy does not keep and the
+changes that every view has taken in, and brings the Parquet files that large training sets are joined from up to date
+(folder `features` in REGULARS_STORAGE). On Sundays it puts the history of each view back into the order of its reads.
+
 REGULARS_FEATURE_DAILY_DAYS, REGULARS_FEATURE_WEEKLY_DAYS and REGULARS_FEATURE_MONTHLY_DAYS are the policy: for how many
 days every snapshot, those of Mondays, and those of the first of a month are kept. Unset is for ever; nothing else
 removes a snapshot.
@@ -13,7 +15,7 @@ done; clear the task and it goes on.
 from datetime import UTC, datetime
 
 from airflow.sdk import CronDataIntervalTimetable, chain, dag
-from orchestration.feature_upkeep import compact_features, measure_features, thin_features
+from orchestration.feature_upkeep import compact_features, measure_features, mirror_features, thin_features
 from orchestration.retries import DEFAULT_ARGUMENTS
 
 
@@ -27,7 +29,7 @@ from orchestration.retries import DEFAULT_ARGUMENTS
     tags=["features", "impact:medium"],
 )
 def feature_store_upkeep():
-    chain(measure_features(), thin_features(), compact_features())
+    chain(measure_features(), thin_features(), [mirror_features(), compact_features()])
 
 
 feature_store_upkeep()

@@ -43,9 +43,22 @@ def thin_features() -> None:
 
 
 @task
+def mirror_features() -> None:
+    """Bring the Parquet files that large training sets are joined from up to what history holds."""
+    from include.features.mirror import Mirror
+    from orchestration.connections import storage
+
+    mirror = Mirror(str(storage() / "features"))
+    with _versions() as (conn, versions):
+        for version in versions:
+            mirror.update(conn, version)
+
+
+@task
 def compact_features() -> None:
     """On Sundays, put the rows of history into the order of their reads; readers of a view wait while it lasts."""
     from airflow.sdk.exceptions import AirflowSkipException
+
     from include.features.compact import compact_history
 
     ends_at = get_current_context()["data_interval_end"] or datetime.now(UTC)

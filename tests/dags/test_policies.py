@@ -31,6 +31,7 @@ VERBS = (
     "measure",
     "thin",
     "compact",
+    "mirror",
 )
 MAY_IMPORT = {"airflow", "orchestration", "datetime"}
 HEAVY = {"pandas", "sklearn", "great_expectations", "pyarrow", "psycopg"}
