@@ -154,11 +154,3 @@ def feature_expression(feature: Feature, *, table: str) -> sql.Composable:
 def feature_expressions(selection: Selection, *, table: str) -> sql.Composed:
     """The features of a view by `feature_expression`, separated by commas."""
     return sql.SQL(", ").join(feature_expression(feature, table=table) for feature in selection.features)
-
-
-def status_expression(*, table: str, at: sql.Composable) -> sql.Composed:
-    """The status of the picked row at the instant `at`; the bound `ttl` may be null."""
-    return sql.SQL(
-        "CASE WHEN {table}.event_time IS NULL OR {table}.is_tombstone THEN 'not found' "
-        "WHEN {at} - {table}.event_time > %(ttl)s::interval THEN 'outside ttl' ELSE 'present' END"
-    ).format(table=sql.Identifier(table), at=at)

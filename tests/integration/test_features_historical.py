@@ -218,6 +218,22 @@ def test_a_table_keeps_what_entity_rows_hold(shop):
     assert found == ("naïve", True, 0.1, 7, "x", "2024-01-02", "eleven")
 
 
+def test_a_day_is_24_hours_also_where_clocks_go_forward(shop):
+    """The day of the snapshot has 23 hours in Berlin, where this session is."""
+    view = replace(BY_NUMBER, ttl=timedelta(days=1))
+    write(shop, view, [Row((1,), values=(11, None, None, None))])
+    shop.execute("SET timezone = 'Europe/Berlin'")
+    day = timedelta(days=1) // timedelta(microseconds=1)
+    rows = frame(left_id=[1] * 4, code=["a"] * 4, ticks=(day - 1, day, day + 1, day - 3_600_000_000))
+    rows["event_timestamp"] = rows["event_timestamp"].dt.tz_convert("Europe/Berlin")
+    result = get_historical_features(shop, rows, ["by_number"], registry=Registry(views=(view,)))
+    wanted = ["present", "present", "outside ttl", "present"]
+    assert result.to_df()["by_number_status"].tolist() == wanted
+    result.to_table("summer_time")
+    found = shop.execute("SELECT by_number_status FROM ml.summer_time ORDER BY row_number").fetchall()
+    assert [status for (status,) in found] == wanted
+
+
 def test_all_queries_of_one_join_see_one_state(shop, warehouse_dsn):
     """What a colleague commits between two views of one call is in neither."""
     shop.commit()
