@@ -20,7 +20,7 @@ purchases AS (
     SELECT
         orders.customer_id,
         orders.paid_at,
-        count(*) AS order_count,
+        count(*)::INTEGER AS order_count,
         sum(orders.total_amount) AS revenue_amount,
         lag(orders.paid_at) OVER (PARTITION BY orders.customer_id ORDER BY orders.paid_at) AS previous_paid_at
     FROM shop.orders
@@ -37,18 +37,18 @@ facts AS (
         paid_at AS occurred_at,
         order_count,
         revenue_amount,
-        0 AS refund_amount,
-        0 AS event_count,
+        NULL::NUMERIC AS refund_amount,
+        NULL::INTEGER AS event_count,
         extract(EPOCH FROM paid_at - previous_paid_at) AS gap_seconds
     FROM purchases
     UNION ALL
     SELECT
         coalesce(refunds.customer_id, orders.customer_id) AS customer_id,
         refunds.refunded_at AS occurred_at,
-        0 AS order_count,
-        0 AS revenue_amount,
+        NULL AS order_count,
+        NULL AS revenue_amount,
         refunds.refund_amount,
-        0 AS event_count,
+        NULL AS event_count,
         NULL AS gap_seconds
     FROM shop.refunds
     LEFT JOIN shop.orders ON refunds.order_id = orders.order_id
@@ -57,36 +57,36 @@ facts AS (
     SELECT
         customer_id,
         occurred_at,
-        0 AS order_count,
-        0 AS revenue_amount,
-        0 AS refund_amount,
+        NULL AS order_count,
+        NULL AS revenue_amount,
+        NULL AS refund_amount,
         1 AS event_count,
         NULL AS gap_seconds
     FROM shop.events
     WHERE customer_id IN (SELECT entities.customer_id FROM entities)
 ),
 
--- Each fact enters all three windows at once and leaves them one by one.
+-- Each fact enters all three windows at once and leaves them one by one; null is nothing to add, and costs nothing.
 -- width_bucket counts the snapshots at or before an instant; the next one is the first that is strictly after it.
 fact_moves AS (
     SELECT
         facts.customer_id,
         width_bucket(facts.occurred_at + moves.after, timeline.instants) + 1 AS snapshot_number,
-        sum(facts.order_count * moves.in_30) AS order_count_30,
-        sum(facts.order_count * moves.in_90) AS order_count_90,
-        sum(facts.order_count * moves.in_365) AS order_count_365,
+        sum(facts.order_count * moves.in_30)::INTEGER AS order_count_30,
+        sum(facts.order_count * moves.in_90)::INTEGER AS order_count_90,
+        sum(facts.order_count * moves.in_365)::INTEGER AS order_count_365,
         sum(facts.revenue_amount * moves.in_30) AS revenue_amount_30,
         sum(facts.revenue_amount * moves.in_90) AS revenue_amount_90,
         sum(facts.revenue_amount * moves.in_365) AS revenue_amount_365,
         sum(facts.refund_amount * moves.in_30) AS refund_amount_30,
         sum(facts.refund_amount * moves.in_90) AS refund_amount_90,
         sum(facts.refund_amount * moves.in_365) AS refund_amount_365,
-        sum(facts.event_count * moves.in_30) AS event_count_30,
-        sum(facts.event_count * moves.in_90) AS event_count_90,
-        sum(facts.event_count * moves.in_365) AS event_count_365,
-        sum(moves.in_30) FILTER (WHERE facts.gap_seconds IS NOT NULL) AS gap_count_30,
-        sum(moves.in_90) FILTER (WHERE facts.gap_seconds IS NOT NULL) AS gap_count_90,
-        sum(moves.in_365) FILTER (WHERE facts.gap_seconds IS NOT NULL) AS gap_count_365,
+        sum(facts.event_count * moves.in_30)::INTEGER AS event_count_30,
+        sum(facts.event_count * moves.in_90)::INTEGER AS event_count_90,
+        sum(facts.event_count * moves.in_365)::INTEGER AS event_count_365,
+        (sum(moves.in_30) FILTER (WHERE facts.gap_seconds IS NOT NULL))::INTEGER AS gap_count_30,
+        (sum(moves.in_90) FILTER (WHERE facts.gap_seconds IS NOT NULL))::INTEGER AS gap_count_90,
+        (sum(moves.in_365) FILTER (WHERE facts.gap_seconds IS NOT NULL))::INTEGER AS gap_count_365,
         sum(facts.gap_seconds * moves.in_30) AS gap_seconds_30,
         sum(facts.gap_seconds * moves.in_90) AS gap_seconds_90,
         sum(facts.gap_seconds * moves.in_365) AS gap_seconds_365,
@@ -98,9 +98,9 @@ fact_moves AS (
     CROSS JOIN (
         VALUES
         (INTERVAL '0', 1, 1, 1),
-        (INTERVAL '30 days', -1, 0, 0),
-        (INTERVAL '90 days', 0, -1, 0),
-        (INTERVAL '365 days', 0, 0, -1)
+        (INTERVAL '30 days', -1, NULL, NULL),
+        (INTERVAL '90 days', NULL, -1, NULL),
+        (INTERVAL '365 days', NULL, NULL, -1)
     ) AS moves (after, in_30, in_90, in_365)
     WHERE facts.occurred_at >= timeline.windows_from AND facts.occurred_at + moves.after < timeline.last_at
     GROUP BY facts.customer_id, snapshot_number
@@ -154,9 +154,9 @@ product_moves AS (
     SELECT
         product_changes.customer_id,
         width_bucket(product_changes.moved_at, timeline.instants) + 1 AS snapshot_number,
-        sum(product_changes.in_30) AS product_count_30,
-        sum(product_changes.in_90) AS product_count_90,
-        sum(product_changes.in_365) AS product_count_365
+        sum(product_changes.in_30)::INTEGER AS product_count_30,
+        sum(product_changes.in_90)::INTEGER AS product_count_90,
+        sum(product_changes.in_365)::INTEGER AS product_count_365
     FROM product_changes
     CROSS JOIN timeline
     WHERE product_changes.moved_at < timeline.last_at
@@ -169,7 +169,7 @@ life_changes AS (
         width_bucket(purchases.paid_at, timeline.instants) + 1 AS snapshot_number,
         min(purchases.paid_at) AS first_purchase_at,
         max(purchases.paid_at) AS last_purchase_at,
-        count(*) AS purchase_instant_count
+        count(*)::INTEGER AS purchase_instant_count
     FROM purchases
     CROSS JOIN timeline
     GROUP BY purchases.customer_id, snapshot_number
