@@ -42,7 +42,9 @@ def publish_checked(
     refused: dict[str, list[str]] = {}
     for view in views:
         current = current_version(conn, view)
-        for each, version in ((view, current), *((older, older) for older in _older(conn, current))):
+        versions: dict[FeatureView | ViewVersion, ViewVersion] = {view: current}
+        versions |= {older: older for older in _older(conn, current)}
+        for each, version in versions.items():
             wanted.append(each)
             if failed := failed_expectations(conn, version, now=now):
                 refused[str(each)] = failed
