@@ -202,7 +202,7 @@ def _keep(
     conn: Connection, version: ViewVersion, feature: Feature, snapshots: Sequence[datetime], *, now: datetime
 ) -> None:
     name = sql.Identifier("measured", feature.name)
-    numbers = sql.SQL(
+    numbers: sql.Composable = sql.SQL(
         "NULL::double precision, NULL::double precision, NULL::double precision, NULL::double precision[]"
     )
     if feature.type != "text":
