@@ -15,41 +15,55 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from include.entities.entity import Entity
+from include.entities.entity import DIGEST, Entity
 
 SIZE = 16
 
 
-def digests(entity: Entity, rows: pa.Table) -> list[bytes]:
+def digests(entity: Entity, rows: pa.Table) -> pa.Array:
     """One digest per row.
 
     :param rows: with the entity's columns; others do not count.
     """
-    contents, places = _contents(entity, rows)
-    return [blake2b(contents[start:end], digest_size=SIZE).digest() for start, end in pairwise(places)]
+    return _hashed(_contents(entity, rows))
 
 
-def digests_with_lines(
-    entity: Entity, rows: pa.Table, line_digests: Sequence[bytes], ends: Sequence[int]
-) -> list[bytes]:
+def digests_with_lines(entity: Entity, rows: pa.Table, line_digests: pa.Array, owners: np.ndarray) -> pa.Array:
     """One digest per row, over the row and the set of its lines.
 
     :param line_digests: of all lines, those of one row one after the other.
-    :param ends: for each row, how many lines it and the rows before it have.
+    :param owners: for each line the row that it belongs to, ascending.
     """
-    contents, places = _contents(entity, rows)
-    found = []
-    first = 0
-    for (start, end), last in zip(pairwise(places), ends, strict=True):
-        digest = blake2b(contents[start:end], digest_size=SIZE)
-        digest.update(b"".join(sorted(set(line_digests[first:last]))))
-        found.append(digest.digest())
-        first = last
-    return found
+    return _hashed([*_contents(entity, rows), _sets(line_digests, owners, rows.num_rows)])
 
 
-def _contents(entity: Entity, rows: pa.Table) -> tuple[memoryview, list[int]]:
-    """What is digested of all rows, one after the other, and where each begins and the last one ends."""
+def _hashed(parts: Sequence[pa.Array]) -> pa.Array:
+    """The digests of what stands in each line of some columns of bytes."""
+    joined = pc.binary_join_element_wise(*parts, b"")
+    _, offsets, data = joined.buffers()
+    contents = data.to_pybytes() if data is not None else b""  # slices of bytes are cheaper than of a view
+    places = np.frombuffer(offsets, dtype=np.int32, count=len(joined) + 1, offset=joined.offset * 4).tolist()
+    found = [blake2b(contents[start:end], digest_size=SIZE).digest() for start, end in pairwise(places)]
+    return pa.Array.from_buffers(DIGEST, len(found), [None, pa.py_buffer(b"".join(found))])
+
+
+def _sets(line_digests: pa.Array, owners: np.ndarray, row_count: int) -> pa.Array:
+    """For each row the digests of its lines, ordered, each once, one after the other."""
+    data = line_digests.buffers()[1]
+    halves = np.frombuffer(data, dtype=">u8", count=2 * len(owners), offset=line_digests.offset * SIZE).reshape(-1, 2)
+    order = np.lexsort((halves[:, 1], halves[:, 0], owners))
+    halves, owners = halves[order], owners[order]
+    is_new = np.ones(len(owners), dtype=bool)
+    is_new[1:] = (owners[1:] != owners[:-1]) | (halves[1:] != halves[:-1]).any(axis=1)
+    ends = np.cumsum(np.bincount(owners[is_new], minlength=row_count)) * SIZE
+    offsets = np.concatenate([[0], ends]).astype(np.int32)
+    return pa.Array.from_buffers(
+        pa.binary(), row_count, [None, pa.py_buffer(offsets), pa.py_buffer(halves[is_new].tobytes())]
+    )
+
+
+def _contents(entity: Entity, rows: pa.Table) -> list[pa.Array]:
+    """What is digested of each row: columns of bytes, of which the first holds everything but the texts."""
     fixed: list[np.ndarray] = []
     texts: list[pa.Array] = []
     for name in entity.columns:
@@ -62,13 +76,8 @@ def _contents(entity: Entity, rows: pa.Table) -> tuple[memoryview, list[int]]:
         else:
             fixed.append(_bytes_of(column))
     width = sum(part.shape[1] for part in fixed)
-    head = pa.Array.from_buffers(
-        pa.binary(width), rows.num_rows, [None, pa.py_buffer(np.concatenate(fixed, axis=1).tobytes())]
-    )
-    joined = pc.binary_join_element_wise(head.cast(pa.binary()), *texts, b"")
-    _, offsets, data = joined.buffers()
-    view = memoryview(data) if data is not None else memoryview(b"")
-    return view, np.frombuffer(offsets, dtype=np.int32, count=rows.num_rows + 1, offset=joined.offset * 4).tolist()
+    head = pa.py_buffer(np.concatenate(fixed, axis=1))
+    return [pa.Array.from_buffers(pa.binary(width), rows.num_rows, [None, head]).cast(pa.binary()), *texts]
 
 
 def _bytes_of(column: pa.Array) -> np.ndarray:

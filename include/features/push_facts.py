@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from psycopg import Connection, sql
 
 from include.entities.digests import digests, digests_with_lines
-from include.entities.entity import DIGEST, with_digests
 from include.entities.entity import Entity as RecordKind
+from include.entities.entity import with_digests
 from include.entities.events import Event
 from include.entities.orders import Order
 from include.features.entity import Entity
@@ -37,8 +37,8 @@ def arrow_rows(kind: RecordKind, records: Sequence[Any]) -> tuple[pa.Table, pa.T
     lines = kind.child.to_arrow([line for own in lines_of for line in own], versions=[versions[o] for o in owners])
     _refuse_broken(kind.child, lines)
     line_digests = digests(kind.child, lines)
-    parents = digests_with_lines(kind, rows, line_digests, list(accumulate(map(len, lines_of))))
-    owned = pa.array([parents[owner] for owner in owners], DIGEST)
+    parents = digests_with_lines(kind, rows, line_digests, np.array(owners, dtype=np.int64))
+    owned = parents.take(pa.array(owners, pa.int64()))
     return with_digests(rows, parents), with_digests(with_digests(lines, line_digests), owned, name="parent_digest")
 
 

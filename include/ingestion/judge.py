@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from include.entities.digests import digests, digests_with_lines
-from include.entities.entity import DIGEST, Entity, with_digests
+from include.entities.entity import Entity, with_digests
 from include.entities.window import Window
 from include.sources.columns import Columns, ReadsColumns
 from include.sources.source import Page, Parsed, Rejection, Source
@@ -195,13 +195,13 @@ class _Judgement:
             self.is_bare = had_lines & (counts == 0) & (self.broken < 0)
             stays = (self.broken < 0) & ~self.is_bare
             self.owner_stays = stays[columns.owners]
-            kept = line_digests
+            kept, owners = line_digests, columns.owners
             if not accepted.all():
-                kept = [line_digests[line] for line in np.flatnonzero(accepted).tolist()]
-            parents = digests_with_lines(entity, columns.rows, kept, np.cumsum(counts).tolist())
+                kept, owners = line_digests.filter(pa.array(accepted)), owners[accepted]
+            parents = digests_with_lines(entity, columns.rows, kept, owners)
             self.rows = with_digests(columns.rows, parents)
             lines = with_digests(all_lines, line_digests)
-            owned = pa.array(parents, DIGEST).take(pa.array(columns.owners))
+            owned = parents.take(pa.array(columns.owners))
             self.lines = _filtered(with_digests(lines, owned, name="parent_digest"), accepted & self.owner_stays)
         self.rows = _filtered(self.rows, stays)
         self.is_clean = bool(stays.all() and (self.broken_lines < 0).all())

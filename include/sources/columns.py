@@ -6,13 +6,13 @@ read one by one. What it takes in comes out as the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from operator import attrgetter
 from typing import Any, Protocol, runtime_checkable
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,6 +24,10 @@ _FIRST_INSTANT = pa.scalar(datetime.min.replace(tzinfo=UTC), INSTANT)
 _LAST_INSTANT = pa.scalar(datetime.max.replace(tzinfo=UTC), INSTANT)
 _DERIVED = pa.decimal128(38, 20)
 """Prices per unit as they come, before they are rounded."""
+_NAIVE = pa.timestamp(INSTANT.unit)
+_NAIVE_LENGTH = len("2024-01-31T08:00:00")
+_CHEAPER = {datetime | None: str | None, Decimal | None: msgspec.Raw}
+"""Types for which an object per value costs more than to convert all values at once."""
 
 
 class DoesNotFit(ValueError):
@@ -61,28 +65,50 @@ class ReadsColumns(Protocol):
         ...
 
 
-class Fields:
-    """Fields of typed rows, gathered page by page: one list of values per field.
+def in_columns(wire: type[msgspec.Struct], **lists: type[msgspec.Struct]) -> type[msgspec.Struct]:
+    """A typed row whose fields are to become columns: times stay text, prices per unit stay as they were written.
 
-    :param names: of attributes, dotted for those further inside.
+    :param wire: the row as it is read by itself.
+    :param lists: further fields, by name: lists of such rows.
     """
+    fields: list[Any] = []
+    for each in msgspec.structs.fields(wire):
+        kind = _CHEAPER.get(each.type, each.type)
+        default = each.default
+        if each.default_factory is not msgspec.NODEFAULT:
+            default = msgspec.field(default_factory=each.default_factory)
+        elif kind is msgspec.Raw:
+            default = msgspec.Raw(msgspec.json.encode(default))
+        fields.append((each.name, kind) if each.required else (each.name, kind, default))
+    fields += [(name, list[inner], msgspec.field(default_factory=list)) for name, inner in lists.items()]  # type: ignore[valid-type]
+    return msgspec.defstruct(f"{wire.__name__}InColumns", fields, gc=False)
 
-    def __init__(self, names: Iterable[str]) -> None:
-        self._getters = [(attrgetter(name), name) for name in names]
-        self._values: dict[str, list[Any]] = {name: [] for _, name in self._getters}
+
+class Fields:
+    """Fields of typed rows, gathered page by page: one list of values per field."""
+
+    def __init__(self, row: type[msgspec.Struct]) -> None:
+        self._values: dict[str, list[Any]] = {name: [] for name in row.__struct_fields__}
 
     def extend(self, rows: Sequence[Any]) -> None:
         """Gather some rows."""
-        for getter, name in self._getters:
-            self._values[name].extend(map(getter, rows))
+        by_field = zip(*map(msgspec.structs.astuple, rows), strict=True)
+        for gathered, values in zip(self._values.values(), by_field, strict=bool(rows)):
+            gathered.extend(values)
 
     def __getitem__(self, name: str) -> list[Any]:
         return self._values[name]
 
 
 def table_of(entity: Entity, arrays: Mapping[str, pa.Array]) -> pa.Table:
-    """Arrays as a table of the entity's columns and `source_updated_at`."""
+    """Arrays as a table of the entity's columns and `source_updated_at`.
+
+    :raises DoesNotFit: a text holds a NUL character, which cannot be stored.
+    """
     schema = entity.record_schema
+    for name in schema.names:
+        if pa.types.is_string(arrays[name].type) and _has_nul(arrays[name]):
+            raise DoesNotFit(f"{name} holds a NUL character")
     return pa.Table.from_arrays([arrays[name] for name in schema.names], schema=schema)
 
 
@@ -113,23 +139,31 @@ def amounts(values: Sequence[str]) -> pa.Array:
     return pa.array(values, pa.string()).cast(MONEY)
 
 
-def derived_amounts(values: Sequence[Decimal | None]) -> pa.Array:
-    """Prices per unit, rounded as `rounded_money` does."""
-    array = pc.round(pa.array(values, _DERIVED), 4, round_mode="half_to_even").cast(MONEY)
-    if array.null_count:
-        raise DoesNotFit("a price is missing")
-    return array
+def derived_amounts(values: Sequence[msgspec.Raw]) -> pa.Array:
+    """Prices per unit as they were written, numbers or texts, rounded as `rounded_money` does."""
+    if not values:
+        return pa.array([], MONEY)
+    # Quotation marks enclose a text; one that stands in a text is escaped, and a backslash is in no number.
+    written = b",".join(values).replace(b'"', b"")
+    texts = pc.split_pattern(pa.array([written], pa.string()), ",").flatten()
+    if len(texts) != len(values):
+        raise DoesNotFit("a price is not a number")
+    return pc.round(texts.cast(_DERIVED), 4, round_mode="half_to_even").cast(MONEY)
 
 
-def instants(values: Sequence[datetime | None]) -> pa.Array:
+def instants(values: Sequence[str | None]) -> pa.Array:
     """Wire times as instants; those without a zone are UTC."""
-    array = pa.array(values, INSTANT)
+    texts = pa.array(values, pa.string())
+    if pc.all(pc.equal(pc.binary_length(texts), _NAIVE_LENGTH), min_count=0).as_py():
+        array = texts.cast(_NAIVE).view(INSTANT)
+    else:
+        array = pa.array(msgspec.convert(values, list[datetime | None]), INSTANT)
     if pc.any(pc.or_(pc.less(array, _FIRST_INSTANT), pc.greater(array, _LAST_INSTANT))).as_py():
         raise DoesNotFit("a time lies outside of the years 1 to 9999 in UTC")
     return array
 
 
-def required_instants(values: Sequence[datetime | None]) -> pa.Array:
+def required_instants(values: Sequence[str | None]) -> pa.Array:
     """As `instants`, for a field that must be there."""
     array = instants(values)
     if array.null_count:
@@ -149,3 +183,12 @@ def numbers_within(counts: np.ndarray) -> np.ndarray:
     """0, 1, 2, ... anew for each group of that many."""
     starts = np.cumsum(counts) - counts
     return np.arange(counts.sum()) - np.repeat(starts, counts)
+
+
+def _has_nul(texts: pa.Array) -> bool:
+    _, offsets, data = texts.buffers()
+    if data is None:
+        return False
+    ends = np.frombuffer(offsets, dtype=np.int32)
+    used = np.frombuffer(data, dtype=np.uint8)[ends[texts.offset] : ends[texts.offset + len(texts)]]
+    return not used.all()

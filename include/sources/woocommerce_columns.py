@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from operator import attrgetter
 from typing import Any
 
@@ -14,8 +15,8 @@ import pyarrow as pa
 from include.entities.entity import Entity
 from include.sources.columns import (
     Columns,
-    DoesNotFit,
     Fields,
+    in_columns,
     numbers_within,
     table_of,
     text,
@@ -23,13 +24,14 @@ from include.sources.columns import (
     whole,
     whole_or_none,
 )
-from include.sources.parsing import decode, has_nul
+from include.sources.parsing import decode
 from include.sources.source import Page
+from include.sources.woocommerce_lines import WireFeeLine, WireProductLine, WireShippingLine
 
 _LINES = (
-    ("product", "line_items", ("id", "name", "quantity", "total", "product_id", "sku", "price")),
-    ("shipping", "shipping_lines", ("id", "method_title", "total")),
-    ("fee", "fee_lines", ("id", "name", "total")),
+    ("product", "line_items", in_columns(WireProductLine)),
+    ("shipping", "shipping_lines", in_columns(WireShippingLine)),
+    ("fee", "fee_lines", in_columns(WireFeeLine)),
 )
 
 
@@ -43,7 +45,7 @@ class Lines:
     def extend(self, lines: Sequence[Sequence[Any]]) -> None:
         """Gather the lines of some rows, one list per row."""
         self.counts.extend(map(len, lines))
-        self.fields.extend([line for own in lines for line in own])
+        self.fields.extend(list(chain.from_iterable(lines)))
 
     def __getitem__(self, name: str) -> list[Any]:
         return self.fields[name]
@@ -55,40 +57,42 @@ class Lines:
 Arrays = Mapping[str, pa.Array]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ParentColumns:
     """How rows and lines of one kind of parent become columns.
 
-    :param page_decoder: reads a whole page, lines included.
-    :param fields: of a typed row that are gathered.
-    :param to_rows: from those and the page of each row to the entity's columns.
+    :param wire: a row without its lines, as it is read by itself.
+    :param to_rows: from gathered fields and the page of each row to the entity's columns.
     :param to_lines: from gathered lines, their kind, and owners and versions to the child's columns.
     """
 
-    entity: Entity
-    page_decoder: msgspec.json.Decoder
-    fields: Iterable[str]
-    to_rows: Callable[[Fields, Sequence[Page]], Arrays]
-    to_lines: Callable[[Lines, str], Arrays]
+    def __init__(
+        self,
+        *,
+        entity: Entity,
+        wire: type[msgspec.Struct],
+        to_rows: Callable[[Fields, Sequence[Page]], Arrays],
+        to_lines: Callable[[Lines, str], Arrays],
+    ) -> None:
+        self._entity, self._to_rows, self._to_lines = entity, to_rows, to_lines
+        self._row = in_columns(wire, **{name: line for _, name, line in _LINES})
+        self._decoder = msgspec.json.Decoder(list[self._row])  # type: ignore[name-defined]
 
     def read(self, pages: Sequence[Page]) -> Columns:
         """All records of the pages.
 
         :raises ValueError: something on them does not fit.
         """
-        rows = Fields(self.fields)
-        lines = [Lines(Fields(names)) for _, _, names in _LINES]
+        rows = Fields(self._row)
+        lines = [Lines(Fields(line)) for _, _, line in _LINES]
         counts = []
         for page in pages:
-            if has_nul(page.body):
-                raise DoesNotFit("there is a NUL character")
-            typed = decode(page.body, self.page_decoder)
+            typed = decode(page.body, self._decoder)
             counts.append(len(typed))
             rows.extend(typed)
             for gathered, (_, name, _) in zip(lines, _LINES, strict=True):
                 gathered.extend(list(map(attrgetter(name), typed)))
         page_of_row = np.repeat(np.arange(len(pages)), counts)
-        table = table_of(self.entity, self.to_rows(rows, [pages[number] for number in page_of_row.tolist()]))
+        table = table_of(self._entity, self._to_rows(rows, [pages[number] for number in page_of_row.tolist()]))
         owners, line_table = self._lines(lines, table)
         return Columns(
             rows=table,
@@ -101,15 +105,15 @@ class ParentColumns:
 
     def _lines(self, lines: Sequence[Lines], parents: pa.Table) -> tuple[np.ndarray, pa.Table]:
         """The lines of all kinds: product lines of the first row, its shipping, its fees, then the next row's."""
-        child = self.entity.child
+        child = self._entity.child
         assert child is not None
         by_kind = [np.repeat(np.arange(parents.num_rows), each.counts) for each in lines]
         owners = np.concatenate(by_kind)
         tables = []
         for own, each, (kind, _, _) in zip(by_kind, lines, _LINES, strict=True):
-            inherited = {name: parents[name].combine_chunks() for name in (*self.entity.key, "source_updated_at")}
+            inherited = {name: parents[name].combine_chunks() for name in (*self._entity.key, "source_updated_at")}
             taken = {name: array.take(pa.array(own)) for name, array in inherited.items()}
-            tables.append(table_of(child, {**self.to_lines(each, kind), **taken}))
+            tables.append(table_of(child, {**self._to_lines(each, kind), **taken}))
         order = np.argsort(owners, kind="stable")
         return owners[order], pa.concat_tables(tables).combine_chunks().take(pa.array(order))
 

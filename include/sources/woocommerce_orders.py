@@ -30,7 +30,6 @@ from include.sources.source import Page
 from include.sources.woocommerce_columns import Arrays, Lines, ParentColumns, product_columns, unit_columns
 from include.sources.woocommerce_lines import (
     Kind,
-    WireFeeLine,
     WireLine,
     WireProductLine,
     WireShippingLine,
@@ -61,14 +60,6 @@ class WireOrder(msgspec.Struct, gc=False):
     billing: _Billing = msgspec.field(default_factory=_Billing)
     date_paid_gmt: datetime | None = None
     date_completed_gmt: datetime | None = None
-
-
-class WireOrderWithLines(WireOrder, kw_only=True, gc=False):
-    """An order and its lines, read in one go."""
-
-    line_items: list[WireProductLine] = []
-    shipping_lines: list[WireShippingLine] = []
-    fee_lines: list[WireFeeLine] = []
 
 
 def to_order(wire: Any, lines: Sequence[OrderLine], page: Page) -> Order:
@@ -143,7 +134,7 @@ def order_columns(orders: Fields, pages: Sequence[Page]) -> Arrays:
         "discount_amount": amounts(orders["discount_total"]),
         "shipping_amount": amounts(orders["shipping_total"]),
         "tax_amount": amounts(orders["total_tax"]),
-        "country": text_or_none(orders["billing.country"]),
+        "country": text_or_none([billing.country for billing in orders["billing"]]),
         "placed_at": required_instants(orders["date_created_gmt"]),
         "paid_at": instants(orders["date_paid_gmt"]),
         "completed_at": instants(orders["date_completed_gmt"]),
@@ -170,8 +161,7 @@ class WooCommerceOrders(WooCommerceParents):
     )
     whole_pages = ParentColumns(
         entity=ORDERS,
-        page_decoder=msgspec.json.Decoder(list[WireOrderWithLines]),
-        fields=(*(name for name in WireOrder.__struct_fields__ if name != "billing"), "billing.country"),
+        wire=WireOrder,
         to_rows=order_columns,
         to_lines=order_line_columns,
     )

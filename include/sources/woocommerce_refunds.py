@@ -22,12 +22,11 @@ from include.sources.columns import (
     whole_or_none,
 )
 from include.sources.http import Answer, HttpClient
-from include.sources.parsing import DEEPEST, Id, depth, id_of, money, required_utc, value_of
+from include.sources.parsing import DEEPEST, Id, depth, has_nul, id_of, money, required_utc, value_of
 from include.sources.source import Page
 from include.sources.woocommerce_columns import Arrays, Lines, ParentColumns, product_columns, unit_columns
 from include.sources.woocommerce_lines import (
     Kind,
-    WireFeeLine,
     WireLine,
     WireProductLine,
     WireShippingLine,
@@ -48,14 +47,6 @@ class WireRefund(msgspec.Struct, gc=False):
     parent_id: Id = 0
     reason: str | None = None
     meta_data: list[dict[str, Any]] = []
-
-
-class WireRefundWithLines(WireRefund, kw_only=True, gc=False):
-    """A refund and its lines, read in one go."""
-
-    line_items: list[WireProductLine] = []
-    shipping_lines: list[WireShippingLine] = []
-    fee_lines: list[WireFeeLine] = []
 
 
 def to_refund(wire: Any, lines: Sequence[RefundLine], page: Page) -> Refund:
@@ -109,6 +100,8 @@ def refund_columns(refunds: Fields, pages: Sequence[Page]) -> Arrays:
     """What `to_refund` does, for many refunds at once."""
     if any(depth(each) >= DEEPEST for each in refunds["meta_data"]):
         raise DoesNotFit("a refund's meta_data is nested deeply")
+    if has_nul(msgspec.json.encode(refunds["meta_data"])):
+        raise DoesNotFit("a refund's meta_data holds a NUL character")
     refunded_at = required_instants(refunds["date_created_gmt"])
     return {
         "refund_id": whole(refunds["id"]),
@@ -142,8 +135,7 @@ class WooCommerceRefunds(WooCommerceParents):
     )
     whole_pages = ParentColumns(
         entity=REFUNDS,
-        page_decoder=msgspec.json.Decoder(list[WireRefundWithLines]),
-        fields=WireRefund.__struct_fields__,
+        wire=WireRefund,
         to_rows=refund_columns,
         to_lines=refund_line_columns,
     )

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from hashlib import blake2b
 
+import numpy as np
 import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from include.entities.digests import SIZE, digests, digests_with_lines
-from include.entities.entity import INSTANT, MONEY, Entity
+from include.entities.entity import DIGEST, INSTANT, MONEY, Entity
 from include.entities.registry import ENTITIES
 
 KINDS = {
@@ -44,7 +46,7 @@ def tables(draw) -> tuple[Entity, pa.Table]:
 @given(given_table=tables())
 def test_two_rows_have_the_same_digest_exactly_if_they_are_equal_but_for_their_version(given_table):
     entity, table = given_table
-    found = digests(entity, table)
+    found = digests(entity, table).to_pylist()
     contents = [tuple(row[name] for name in entity.columns) for row in table.to_pylist()]
     for one, its_digest in zip(contents, found, strict=True):
         assert len(its_digest) == SIZE
@@ -58,9 +60,10 @@ def test_a_digest_does_not_depend_on_what_stands_beside_the_row(given_table, dat
     entity, table = given_table
     start = data.draw(st.integers(0, table.num_rows))
     length = data.draw(st.integers(0, table.num_rows))
-    assert digests(entity, table.slice(start, length)) == digests(entity, table)[start : start + length]
+    whole = digests(entity, table).to_pylist()
+    assert digests(entity, table.slice(start, length)).to_pylist() == whole[start : start + length]
     twice = pa.concat_tables([table, table])
-    assert digests(entity, twice) == digests(entity, table) * 2
+    assert digests(entity, twice).to_pylist() == whole * 2
 
 
 def test_the_digest_of_a_row_is_the_same_on_every_machine():
@@ -74,15 +77,34 @@ def test_the_digest_of_a_row_is_the_same_on_every_machine():
     }
     row = {**values, "country": None, "source_updated_at": datetime(2024, 3, 2, tzinfo=UTC)}
     table = pa.Table.from_pylist([row], schema=orders.record_schema)
-    assert digests(orders, table)[0].hex() == "1a8eea1ace38cac40b4dbbf4bc7e42b2"
-    assert digests_with_lines(orders, table, [b"b" * 16, b"a" * 16], [2])[0].hex() == "eaf576c0f18a02144568f580a9405d31"
+    assert digests(orders, table)[0].as_py().hex() == "1a8eea1ace38cac40b4dbbf4bc7e42b2"
+    lines = pa.array([b"b" * 16, b"a" * 16], DIGEST)
+    found = digests_with_lines(orders, table, lines, np.array([0, 0]))
+    assert found[0].as_py().hex() == "eaf576c0f18a02144568f580a9405d31"
+
+
+@settings(max_examples=200, deadline=None)
+@given(lines=st.lists(st.lists(st.binary(min_size=16, max_size=16) | st.sampled_from([b"\x00" * 16, b"\xff" * 16]))))
+def test_a_row_with_lines_is_hashed_with_their_digests_in_order_each_once(lines):
+    """Written the obvious way: the row's own bytes are what its digest without lines is made of."""
+    orders = ENTITIES["orders"]
+    table = pa.Table.from_pylist([dict.fromkeys(orders.record_schema.names)] * len(lines), schema=orders.record_schema)
+    width = {pa.string(): 4, pa.int64(): 8, INSTANT: 8, MONEY: 16}
+    own = b"".join(b"\x00" + b"\x00" * width[kind] for kind in orders.columns.values())
+    owners = np.array([row for row, each in enumerate(lines) for _ in each], dtype=np.int64)
+    found = digests_with_lines(orders, table, pa.array([digest for each in lines for digest in each], DIGEST), owners)
+    assert found.to_pylist() == [
+        blake2b(own + b"".join(sorted(set(each))), digest_size=SIZE).digest() for each in lines
+    ]
 
 
 def test_the_lines_of_a_row_count_as_a_set_and_only_its_own():
     orders = ENTITIES["orders"]
     table = pa.Table.from_pylist([dict.fromkeys(orders.record_schema.names)] * 4, schema=orders.record_schema)
     one, two = b"1" * 16, b"2" * 16
-    lines = [one, two, two, one, one, one]
-    first, second, third, none = digests_with_lines(orders, table, lines, [2, 5, 6, 6])
-    assert first == second
-    assert len({first, third, none}) == 3
+    lines = pa.array([one, two, two, one, one, one], DIGEST)
+    owners = np.array([0, 0, 1, 1, 1, 2])
+    for given_lines in (lines, pa.concat_arrays([lines, lines]).slice(6)):
+        first, second, third, none = digests_with_lines(orders, table, given_lines, owners).to_pylist()
+        assert first == second
+        assert len({first, third, none}) == 3
