@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 Item = TypeVar("Item")
 
 
-def read_ahead(items: Iterable[Item], *, count: int) -> Iterator[Item]:
+def read_ahead(items: Iterable[Item], *, count: int) -> Generator[Item]:
     """The same items in the same order, taken in a thread, up to `count` of them ahead.
 
     What reading raises is raised where the item would have come. The thread ends with the iteration, however it ends.

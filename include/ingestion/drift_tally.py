@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
@@ -13,10 +14,20 @@ MOST_FIELDS = 300
 MOST_ELEMENTS = 100
 ODD_NAME = "(odd name)"
 _NAME = re.compile(r"[\w$ ./:#()\-]{1,80}")
+_VALUES = msgspec.json.Decoder(dict[str, Any])
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
 _KINDS = {"{": "object", "[": "array", '"': "string", "t": "boolean", "f": "boolean", "n": "null"}
 _KIND_OF = {ord(first): kind for first, kind in _KINDS.items()}
+_KIND_OF_TYPE = {
+    dict: "object",
+    list: "array",
+    str: "string",
+    bool: "boolean",
+    int: "number",
+    float: "number",
+    type(None): "null",
+}
 _EXAMPLE_BYTES = 2000
 
 
@@ -91,9 +102,26 @@ class FieldTally:
         :param weight: how many rows it stands for.
         """
         try:
-            _count(self.rows, row, weight, is_top=True)
+            if not self._has_known_fields_only(row, weight):
+                _count(self.rows, row, weight, is_top=True)
         except (ValueError, RecursionError):
             return
+
+    def _has_known_fields_only(self, row: bytes, weight: float) -> bool:
+        """Whether the row shows nothing that is new; then it is counted, which takes no example of anything."""
+        known: list[tuple[Seen, str]] = []
+        objects: list[Objects] = []
+        try:
+            is_known = _gather(self.rows, _VALUES.decode(row), known, objects, is_top=True)
+        except (ValueError, RecursionError):  # what only the way without values can pass over
+            return False
+        if is_known:
+            for seen, kind in known:
+                seen.weight += weight
+                seen.weights[kind] += weight
+            for each in objects:
+                each.weight += weight
+        return is_known
 
     def possible(self, within: str) -> float:
         """How many objects could have a field that lies in the field `within`, or in the row if that is empty."""
@@ -114,6 +142,30 @@ class FieldTally:
 def _fields_of(objects: Objects, prefix: str, within: str) -> Iterator[Field]:
     for name, seen in objects.fields.items():
         yield Field(f"{prefix}{name}", within, seen, objects.weight)
+
+
+def _gather(
+    objects: Objects, found: dict[str, Any], known: list[tuple[Seen, str]], met: list[Objects], *, is_top: bool
+) -> bool:
+    """Gather what an object has, and what the objects in it have; False if some of it was never met."""
+    met.append(objects)
+    fields = objects.fields
+    for name, value in found.items():
+        seen = fields.get(name)
+        kind = _KIND_OF_TYPE[type(value)]
+        if seen is None or kind not in seen.weights:
+            return False
+        known.append((seen, kind))
+        if not is_top or (kind != "object" and kind != "array"):
+            continue
+        if seen.inside is None and (value or kind == "object"):
+            return False
+        inside = [value] if kind == "object" else [each for each in value[:MOST_ELEMENTS] if type(each) is dict]
+        for each in inside:
+            assert seen.inside is not None
+            if not _gather(seen.inside, each, known, met, is_top=False):
+                return False
+    return True
 
 
 def _count(objects: Objects, raw: bytes | msgspec.Raw, weight: float, *, is_top: bool) -> None:

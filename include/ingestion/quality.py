@@ -47,6 +47,11 @@ class QualityResult:
     failed_count: int
 
 
+def columns_looked_at(entity: Entity) -> list[str]:
+    """The columns that the entity's expectations are about; rows need no others to be checked."""
+    return _columns_of(entity.expectations, entity.arrow_schema)
+
+
 def check_expectations(entity: Entity, rows: pa.Table | pa.RecordBatchReader) -> list[QualityResult]:
     """Run the entity's expectations over `rows` and give every outcome.
 

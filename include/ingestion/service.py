@@ -17,7 +17,7 @@ from include.ingestion.ahead import read_ahead
 from include.ingestion.drift import FieldWatch, log_changes
 from include.ingestion.judge import judge_pages
 from include.ingestion.landing import BatchWriter, Landing
-from include.ingestion.quality import QualityResult, check_expectations, refuse_critical
+from include.ingestion.quality import QualityResult, check_expectations, columns_looked_at, refuse_critical
 from include.ingestion.quarantine import Origin, Quarantine
 from include.ingestion.quarantine_in_postgres import PostgresQuarantine
 from include.ingestion.receipts import PostgresReceipts, Receipts
@@ -206,7 +206,7 @@ class IngestionService:
     def _check(self, batch: str) -> list[QualityResult]:
         results = []
         for each in _with_lines(self._source.entity):
-            with reading_rows(self._landing, batch, each) as rows:
+            with reading_rows(self._landing, batch, each, columns=columns_looked_at(each)) as rows:
                 results += check_expectations(each, rows)
         return results
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
 from include.entities.entity import DIGEST, Entity
+from include.ingestion.ahead import read_ahead
 from include.ingestion.errors import NotValidated
 from include.ingestion.judge import JudgedPages
 from include.ingestion.landing import Landing
@@ -63,7 +64,7 @@ def writing_rows(landing: Landing, batch: str, entity: Entity) -> Iterator[RowWr
         def writer(name: str, schema: pa.Schema) -> parquet.ParquetWriter:
             file = files.enter_context(landing.writing(batch, f"{name}.parquet"))
             repeated = [field.name for field in schema if pa.types.is_string(field.type)]
-            options = {"compression": "zstd", "use_dictionary": repeated, "write_statistics": False}
+            options = {"compression": "lz4", "use_dictionary": repeated, "write_statistics": False}
             return files.enter_context(parquet.ParquetWriter(file, schema, **options))
 
         rows = writer(entity.name, entity.arrow_schema)
@@ -75,10 +76,20 @@ def writing_rows(landing: Landing, batch: str, entity: Entity) -> Iterator[RowWr
 
 
 @contextmanager
-def reading_rows(landing: Landing, batch: str, entity: Entity) -> Iterator[pa.RecordBatchReader]:
-    """The validated rows of an entity in a batch, streamed."""
+def reading_rows(
+    landing: Landing, batch: str, entity: Entity, *, columns: Sequence[str] | None = None
+) -> Iterator[pa.RecordBatchReader]:
+    """The validated rows of an entity in a batch, streamed; the next are decoded while some are worked on.
+
+    :param columns: those that are wanted, all if not given.
+    """
     with landing.reading(batch, f"{entity.name}.parquet") as raw, parquet.ParquetFile(raw) as file:
-        yield pa.RecordBatchReader.from_batches(file.schema_arrow, file.iter_batches())
+        schema = file.schema_arrow
+        if columns is not None:
+            schema = pa.schema([field for field in schema if field.name in columns])
+        batches = file.iter_batches(columns=None if columns is None else list(columns))
+        with closing(read_ahead(batches, count=1)) as ahead:
+            yield pa.RecordBatchReader.from_batches(schema, ahead)
 
 
 def lines_schema(child: Entity) -> pa.Schema:

@@ -150,6 +150,37 @@ def test_a_field_that_only_some_rows_have_is_not_missed(stores):
     assert changes(stores) == {}
 
 
+scalars = (
+    st.none() | st.booleans() | st.integers(-3, 3) | st.floats(allow_nan=False, allow_infinity=False) | st.text("ab")
+)
+names = st.sampled_from(["a", "b", "c", "\n"])
+inner = st.dictionaries(
+    names, scalars | st.lists(scalars, max_size=2) | st.just({}) | st.just({"deep": [1]}), max_size=3
+)
+row_texts = st.one_of(
+    st.dictionaries(names, scalars | inner | st.lists(scalars | inner, max_size=3)).map(msgspec.json.encode),
+    st.sampled_from(
+        [b'{"a": 1e999}', b'{"a": "\\ud800"}', b'{"a": "\xff"}', b'{"a": 1, "a": []}', b'{"a": [{"b": 1}, {"b": -}]}',
+         b"[]", b"{", b"", b'{"a": {"b": 10000000000000000000000}}', b'{"a": ' + b"[" * 3000 + b"]" * 3000 + b"}"]
+    ),
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(rows=st.lists(st.tuples(row_texts, st.sampled_from([0.25, 1.0, 3.0])), max_size=12))
+def test_a_row_that_shows_nothing_new_is_counted_as_if_it_did(rows):
+    class Slowly(FieldTally):
+        def _has_known_fields_only(self, row: bytes, weight: float) -> bool:
+            return False
+
+    tally, slow = FieldTally(), Slowly()
+    for raw, weight in rows * 2:
+        tally.look(raw, weight)
+        slow.look(raw, weight)
+    assert tally.rows.weight == slow.rows.weight
+    assert list(tally.fields()) == list(slow.fields())
+
+
 def test_an_older_batch_loaded_again_does_not_miss_what_came_later(stores, monkeypatch):
     load(stores, shop())
     monkeypatch.setattr("tests.replay_contract.NOW", NOW + timedelta(days=9))
