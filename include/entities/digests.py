@@ -51,7 +51,7 @@ def _sets(line_digests: pa.Array, owners: np.ndarray, row_count: int) -> pa.Arra
     """For each row the digests of its lines, ordered, each once, one after the other."""
     data = line_digests.buffers()[1]
     halves = np.frombuffer(data, dtype=">u8", count=2 * len(owners), offset=line_digests.offset * SIZE).reshape(-1, 2)
-    order = np.lexsort((halves[:, 1], halves[:, 0], owners))
+    order = _order(halves, owners)
     halves, owners = halves[order], owners[order]
     is_new = np.ones(len(owners), dtype=bool)
     is_new[1:] = (owners[1:] != owners[:-1]) | (halves[1:] != halves[:-1]).any(axis=1)
@@ -60,6 +60,18 @@ def _sets(line_digests: pa.Array, owners: np.ndarray, row_count: int) -> pa.Arra
     return pa.Array.from_buffers(
         pa.binary(), row_count, [None, pa.py_buffer(offsets), pa.py_buffer(halves[is_new].tobytes())]
     )
+
+
+def _order(halves: np.ndarray, owners: np.ndarray) -> np.ndarray:
+    """What orders digests by their rows and then by their bytes."""
+    if len(owners) and owners[-1] < 1 << 16:
+        # One number of row and first 6 bytes sorts ten times faster; different digests all but never agree in those.
+        starts = (owners.astype(np.uint64) << np.uint64(48)) | (halves[:, 0].astype(np.uint64) >> np.uint64(16))
+        order = np.argsort(starts)
+        is_tie = np.diff(starts[order]) == 0
+        if not (is_tie & (np.diff(halves[order], axis=0) != 0).any(axis=1)).any():
+            return order
+    return np.lexsort((halves[:, 1], halves[:, 0], owners))
 
 
 def _contents(entity: Entity, rows: pa.Table) -> list[pa.Array]:

@@ -6,7 +6,9 @@ read one by one. What it takes in comes out as the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import gc
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -68,6 +70,8 @@ class ReadsColumns(Protocol):
 def in_columns(wire: type[msgspec.Struct], **lists: type[msgspec.Struct]) -> type[msgspec.Struct]:
     """A typed row whose fields are to become columns: times stay text, prices per unit stay as they were written.
 
+    Each of those has to be converted, also where it is not kept: until then nobody knows whether it fits.
+
     :param wire: the row as it is read by itself.
     :param lists: further fields, by name: lists of such rows.
     """
@@ -98,6 +102,21 @@ class Fields:
 
     def __getitem__(self, name: str) -> list[Any]:
         return self._values[name]
+
+
+@contextmanager
+def no_collection() -> Iterator[None]:
+    """Without the cyclic garbage collector, for a block that makes many objects and no cycle.
+
+    It would look through everything that the process holds, again and again, and find nothing.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def table_of(entity: Entity, arrays: Mapping[str, pa.Array]) -> pa.Table:
@@ -140,20 +159,32 @@ def amounts(values: Sequence[str]) -> pa.Array:
 
 
 def derived_amounts(values: Sequence[msgspec.Raw]) -> pa.Array:
-    """Prices per unit as they were written, numbers or texts, rounded as `rounded_money` does."""
+    """Prices per unit, rounded as `rounded_money` does."""
+    array = pc.round(derived(values), 4, round_mode="half_to_even").cast(MONEY)
+    if array.null_count:
+        raise DoesNotFit("a price is missing")
+    return array
+
+
+def derived(values: Sequence[msgspec.Raw]) -> pa.Array:
+    """Prices per unit as they were written: numbers, texts or null."""
     if not values:
-        return pa.array([], MONEY)
+        return pa.array([], _DERIVED)
+    written = b",".join(values)
+    if b'"null"' in written:
+        raise DoesNotFit("a price is not a number")
     # Quotation marks enclose a text; one that stands in a text is escaped, and a backslash is in no number.
-    written = b",".join(values).replace(b'"', b"")
-    texts = pc.split_pattern(pa.array([written], pa.string()), ",").flatten()
+    texts = pc.split_pattern(pa.array([written.replace(b'"', b"")], pa.string()), ",").flatten()
     if len(texts) != len(values):
         raise DoesNotFit("a price is not a number")
-    return pc.round(texts.cast(_DERIVED), 4, round_mode="half_to_even").cast(MONEY)
+    return pc.if_else(pc.equal(texts, "null"), pa.scalar(None, pa.string()), texts).cast(_DERIVED)
 
 
 def instants(values: Sequence[str | None]) -> pa.Array:
     """Wire times as instants; those without a zone are UTC."""
     texts = pa.array(values, pa.string())
+    if _has_nul(texts):
+        raise DoesNotFit("a time holds a NUL character")  # and would be read up to there
     if pc.all(pc.equal(pc.binary_length(texts), _NAIVE_LENGTH), min_count=0).as_py():
         array = texts.cast(_NAIVE).view(INSTANT)
     else:

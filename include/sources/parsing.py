@@ -16,6 +16,7 @@ Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 DEEPEST = 100
 """How many lists and objects may be nested in a row; encoders and Postgres have limits of their own far above."""
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _MONEY_STEP = Decimal("0.0001")
 _MONEY_LIMIT = Decimal(10) ** 14
 
@@ -125,15 +126,15 @@ def has_nul(raw: bytes) -> bool:
 
 
 def decode_row(raw: bytes, decoder: msgspec.json.Decoder) -> Any:
-    """One typed row.
+    """One typed row; a field that comes twice counts as it comes last, whatever the other one is.
 
     :raises RowRejected: broken JSON, a missing or retyped field, or in a field that is used a NUL character or nesting
         beyond `DEEPEST`.
     """
     try:
-        row = decode(raw, decoder)
+        row = _decode_last(raw, decoder)
         if has_nul(raw):
-            decode(raw.replace(b"\\u0000", b"\\u0001"), decoder)  # a time is read up to a NUL and no further
+            _decode_last(raw.replace(b"\\u0000", b"\\u0001"), decoder)  # a time is read up to a NUL and no further
         if raw.count(b"[") + raw.count(b"{") > DEEPEST and depth(msgspec.to_builtins(row)) > DEEPEST:
             raise RowRejected("shape", f"lists and objects are nested more than {DEEPEST} deep")
     except RowRejected:
@@ -145,6 +146,16 @@ def decode_row(raw: bytes, decoder: msgspec.json.Decoder) -> Any:
     if has_nul(raw) and has_nul(msgspec.json.encode(row)):
         raise RowRejected("nul_character", "a text holds a NUL character, which cannot be stored")
     return row
+
+
+def _decode_last(raw: bytes, decoder: msgspec.json.Decoder) -> Any:
+    try:
+        return decode(raw, decoder)
+    except ValueError as error:
+        try:
+            return decode(msgspec.json.encode(decode(raw, _FIELDS)), decoder)
+        except ValueError:
+            raise error from None
 
 
 def depth(value: Any) -> int:

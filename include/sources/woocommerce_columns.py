@@ -17,6 +17,7 @@ from include.sources.columns import (
     Columns,
     Fields,
     in_columns,
+    no_collection,
     numbers_within,
     table_of,
     text,
@@ -85,12 +86,13 @@ class ParentColumns:
         rows = Fields(self._row)
         lines = [Lines(Fields(line)) for _, _, line in _LINES]
         counts = []
-        for page in pages:
-            typed = decode(page.body, self._decoder)
-            counts.append(len(typed))
-            rows.extend(typed)
-            for gathered, (_, name, _) in zip(lines, _LINES, strict=True):
-                gathered.extend(list(map(attrgetter(name), typed)))
+        with no_collection():
+            for page in pages:
+                typed = decode(page.body, self._decoder)
+                counts.append(len(typed))
+                rows.extend(typed)
+                for gathered, (_, name, _) in zip(lines, _LINES, strict=True):
+                    gathered.extend(list(map(attrgetter(name), typed)))
         page_of_row = np.repeat(np.arange(len(pages)), counts)
         table = table_of(self._entity, self._to_rows(rows, [pages[number] for number in page_of_row.tolist()]))
         owners, line_table = self._lines(lines, table)

@@ -16,6 +16,7 @@ from include.sources.columns import (
     DoesNotFit,
     Fields,
     amounts,
+    derived,
     required_instants,
     text_or_none,
     whole,
@@ -120,6 +121,7 @@ def refund_line_columns(lines: Lines, kind: str) -> Arrays:
     total = pc.negate(amounts(lines["total"]))
     if kind != "product":
         return {**unit_columns(lines, kind), "total_amount": total}
+    derived(lines["price"])  # not kept, but a line does not fit if its price does not
     columns = product_columns(lines)
     return {**columns, "quantity": pc.negate(columns["quantity"]), "total_amount": total}
 

@@ -275,3 +275,19 @@ def test_a_time_is_not_read_over_a_nul_in_it():
     with pytest.raises(RowRejected) as refused:
         decode_row(b'{"at": "2024-03-02T03:04:06\\u0000.000Z"}', decoder)
     assert refused.value.rule_id == "shape"
+
+
+def test_a_field_that_comes_twice_counts_as_it_comes_last_whatever_the_other_one_is():
+    good = json.dumps([row("orders")])
+    for first in ('"no time"', "[]", "null", '"2024-03-02T03:14:06"'):
+        body = good.replace('"date_paid_gmt"', f'"date_paid_gmt": {first}, "date_paid_gmt"')
+        assert judge_page(source("orders"), page("orders", body.encode()), WINDOW).rows.equals(
+            judge_page(source("orders"), page("orders", good.encode()), WINDOW).rows
+        )
+    body = good.replace('"date_paid_gmt": "2024-03-02T03:14:05"', '"date_paid_gmt": null, "date_paid_gmt": "no time"')
+    (refused,) = (
+        each
+        for each in judge_page(source("orders"), page("orders", body.encode()), WINDOW).rejections
+        if each.entity == "orders"
+    )
+    assert refused.rule_id == "shape" and "date_paid_gmt" in refused.reason
