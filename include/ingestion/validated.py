@@ -17,6 +17,8 @@ from include.ingestion.judge import JudgedPages
 from include.ingestion.landing import Landing
 
 _VERDICT = "verdict.json"
+_ROWS_AHEAD = 32_768
+"""Decoded while as many are worked on."""
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -87,7 +89,7 @@ def reading_rows(
         schema = file.schema_arrow
         if columns is not None:
             schema = pa.schema([field for field in schema if field.name in columns])
-        batches = file.iter_batches(columns=None if columns is None else list(columns))
+        batches = file.iter_batches(batch_size=_ROWS_AHEAD, columns=None if columns is None else list(columns))
         with closing(read_ahead(batches, count=1)) as ahead:
             yield pa.RecordBatchReader.from_batches(schema, ahead)
 

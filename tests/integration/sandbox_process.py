@@ -17,7 +17,7 @@ from typing import Any
 import requests
 
 ROOT = Path(__file__).resolve().parents[2]
-_START_DEADLINE_SECONDS = 120
+_START_DEADLINE_SECONDS = 300
 
 
 @dataclass(frozen=True)
