@@ -28,11 +28,11 @@ from bench.features_shop import (
 from bench.result import Result
 from bench.warehouse import fresh_warehouse
 from include.entities.window import Window
-from include.features.build import build_view
-from include.features.entity import CUSTOMER
+from include.features.building.build import build_view
+from include.features.definitions.entity import CUSTOMER
+from include.features.definitions.versions import ViewVersion, apply_view
+from include.features.definitions.view import FeatureView
 from include.features.registry import FEATURE_VIEWS
-from include.features.versions import ViewVersion, apply_view
-from include.features.view import FeatureView
 from include.warehouse.connection import connect_warehouse
 
 DAY = timedelta(days=1)

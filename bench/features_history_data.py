@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 from pgpq import ArrowToPostgresBinaryEncoder
 from psycopg import Connection, sql
 
-from include.features.entity import CUSTOMER
-from include.features.mirror import Mirror
-from include.features.versions import ViewVersion, apply_view
-from include.features.view import Feature, FeatureType, FeatureView
+from include.features.definitions.entity import CUSTOMER
+from include.features.definitions.versions import ViewVersion, apply_view
+from include.features.definitions.view import Feature, FeatureType, FeatureView
+from include.features.history.mirror import Mirror
 
 FIRST_SNAPSHOT = datetime(2024, 1, 1, tzinfo=UTC)
 SNAPSHOTS = 100

@@ -16,9 +16,9 @@ import psutil
 from psycopg import Connection
 
 from bench.features_history_data import VIEW, VIEW_FOR_EVER
-from include.features.historical import Mode, get_historical_features
-from include.features.mirror import Mirror
-from include.features.versions import ViewVersion
+from include.features.definitions.versions import ViewVersion
+from include.features.history.historical import Mode, get_historical_features
+from include.features.history.mirror import Mirror
 from include.warehouse.connection import connect_warehouse
 
 

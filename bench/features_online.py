@@ -25,11 +25,11 @@ from bench.feast_peer.repositories import postgres_repository, redis_repository
 from bench.features_online_data import DAY, NOW, VIEWS, WIDE, correct_some, fill_views
 from bench.result import Result
 from bench.warehouse import fresh_warehouse
-from include.features.online import OnlineFeatures
-from include.features.online_postgres import SETTINGS
-from include.features.publish import publish_online
-from include.features.versions import ViewVersion
-from include.features.view import FeatureView
+from include.features.definitions.versions import ViewVersion
+from include.features.definitions.view import FeatureView
+from include.features.online.postgres import SETTINGS
+from include.features.online.publish import publish_online
+from include.features.online.reads import OnlineFeatures
 from include.warehouse.connection import connect_warehouse
 from tests.integration.redis_process import redis_server
 

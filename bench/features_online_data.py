@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from psycopg import Connection, sql
 
 from include.entities.window import Window
-from include.features.entity import CUSTOMER
-from include.features.versions import ViewVersion, apply_view
-from include.features.view import Feature, FeatureView
+from include.features.definitions.entity import CUSTOMER
+from include.features.definitions.versions import ViewVersion, apply_view
+from include.features.definitions.view import Feature, FeatureView
 
 SNAPSHOT = datetime(2026, 1, 1, tzinfo=UTC)
 NOW = SNAPSHOT + timedelta(hours=1)

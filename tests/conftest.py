@@ -13,8 +13,8 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from include.features.definitions.versions import apply_view
 from include.features.registry import FEATURE_VIEWS
-from include.features.versions import apply_view
 from include.ingestion.landing import Landing
 from include.warehouse.connection import connect_warehouse
 from include.warehouse.migrations import migrate

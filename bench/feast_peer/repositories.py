@@ -8,7 +8,7 @@ from typing import Any
 
 from psycopg.conninfo import conninfo_to_dict
 
-from include.features.versions import ViewVersion
+from include.features.definitions.versions import ViewVersion
 
 _FEATURES = """
 from datetime import timedelta

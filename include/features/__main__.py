@@ -17,15 +17,21 @@ from pathlib import Path
 from psycopg import Connection
 
 from include.entities.window import EmptyWindow, NaiveTime, Window
-from include.features.check import DefinitionRefused
-from include.features.compact import HistoryInUse, compact_history
+from include.features.definitions.check import DefinitionRefused
+from include.features.definitions.versions import (
+    UnknownVersion,
+    ViewVersion,
+    apply_view,
+    retire_version,
+    stored_version,
+)
 from include.features.feast_export import export_feast
 from include.features.registry import REGISTRY, UnknownFeature
 from include.features.report import report_views
-from include.features.retention import BadPolicy, forget_touches, thin_history
-from include.features.settings import retention_of
-from include.features.statistics import measure
-from include.features.versions import UnknownVersion, ViewVersion, apply_view, retire_version, stored_version
+from include.features.upkeep.compact import HistoryInUse, compact_history
+from include.features.upkeep.retention import BadPolicy, forget_touches, thin_history
+from include.features.upkeep.settings import retention_of
+from include.features.upkeep.statistics import measure
 from include.warehouse.__main__ import BadSetting, dsn
 from include.warehouse.connection import WarehouseUnreachable, connect_warehouse
 

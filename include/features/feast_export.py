@@ -9,11 +9,11 @@ from pathlib import Path
 
 from psycopg import Connection, sql
 
-from include.features.entity import Entity
+from include.features.definitions.entity import Entity
+from include.features.definitions.service import FeatureService
+from include.features.definitions.versions import UnknownVersion, ViewVersion, current_version
+from include.features.definitions.view import FeatureType
 from include.features.registry import REGISTRY, Registry, UnknownFeature
-from include.features.service import FeatureService
-from include.features.versions import UnknownVersion, ViewVersion, current_version
-from include.features.view import FeatureType
 
 _FEAST_TYPES: dict[FeatureType, str] = {"integer": "Int64", "number": "Float64", "money": "Float64", "text": "String"}
 _KEY_TYPES = {"integer": "INT64", "text": "STRING"}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from include.features.service import FeatureService
-from include.features.view import BadDefinition, FeatureView
+from include.features.definitions.service import FeatureService
+from include.features.definitions.view import BadDefinition, FeatureView
 from include.features.views.customer_activity import CUSTOMER_ACTIVITY
 from include.features.views.customer_basket import CUSTOMER_BASKET
 from include.features.views.customer_context import CUSTOMER_CONTEXT

@@ -9,9 +9,9 @@ from datetime import datetime
 from psycopg import Connection, sql
 
 from include.entities.window import Window
-from include.features.coverage import BuildPreview, Coverage, coverage_of, preview_build
-from include.features.versions import UnknownVersion
-from include.features.view import FeatureView
+from include.features.building.coverage import BuildPreview, Coverage, coverage_of, preview_build
+from include.features.definitions.versions import UnknownVersion
+from include.features.definitions.view import FeatureView
 
 
 @dataclass(frozen=True, slots=True)

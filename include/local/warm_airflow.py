@@ -27,9 +27,9 @@ MODULES = (
     "sklearn.pipeline",
     "include.ingestion.service",
     "include.sources.factory",
-    "include.features.build",
-    "include.features.historical",
-    "include.features.publish",
+    "include.features.building.build",
+    "include.features.history.historical",
+    "include.features.online.publish",
     "include.warehouse.connection",
 )
 

@@ -17,9 +17,9 @@ from psycopg import Connection
 from psycopg.conninfo import make_conninfo
 
 from include.entities.window import Window
+from include.features.definitions.snapshots import snapshots_of
 from include.features.registry import FEATURE_VIEWS
 from include.features.report import report_views
-from include.features.snapshots import snapshots_of
 from include.warehouse.connection import WarehouseUnreachable, connect_warehouse
 
 DAYS_SHOWN = 60

@@ -13,7 +13,7 @@ from airflow.sdk import get_current_context, task
 if TYPE_CHECKING:
     from psycopg import Connection
 
-    from include.features.versions import ViewVersion
+    from include.features.definitions.versions import ViewVersion
 
 SUNDAY = 6
 
@@ -21,7 +21,7 @@ SUNDAY = 6
 @task
 def measure_features() -> None:
     """Keep the statistics of every snapshot that has none."""
-    from include.features.statistics import measure
+    from include.features.upkeep.statistics import measure
 
     with _versions() as (conn, versions):
         for version in versions:
@@ -31,8 +31,8 @@ def measure_features() -> None:
 @task
 def thin_features() -> None:
     """Remove the snapshots that the policy does not keep, and changes that every view has taken in."""
-    from include.features.retention import forget_touches, thin_history
-    from include.features.settings import retention_of
+    from include.features.upkeep.retention import forget_touches, thin_history
+    from include.features.upkeep.settings import retention_of
 
     policy = retention_of(os.environ)
     with _versions() as (conn, versions):
@@ -45,7 +45,7 @@ def thin_features() -> None:
 @task
 def mirror_features() -> None:
     """Bring the Parquet files that large training sets are joined from up to what history holds."""
-    from include.features.mirror import Mirror
+    from include.features.history.mirror import Mirror
     from orchestration.connections import storage
 
     mirror = Mirror(str(storage() / "features"))
@@ -59,7 +59,7 @@ def compact_features() -> None:
     """On Sundays, put the rows of history into the order of their reads; readers of a view wait while it lasts."""
     from airflow.sdk.exceptions import AirflowSkipException
 
-    from include.features.compact import compact_history
+    from include.features.upkeep.compact import compact_history
 
     ends_at = get_current_context()["data_interval_end"] or datetime.now(UTC)
     if ends_at.weekday() != SUNDAY:
@@ -72,8 +72,8 @@ def compact_features() -> None:
 @contextmanager
 def _versions() -> Iterator[tuple[Connection, list[ViewVersion]]]:
     """A connection to the warehouse, and every version of every registered view that is in use."""
+    from include.features.definitions.versions import versions_in_use
     from include.features.registry import FEATURE_VIEWS
-    from include.features.versions import versions_in_use
     from include.warehouse.connection import connect_warehouse
     from orchestration.connections import warehouse_dsn
 

@@ -15,7 +15,7 @@ def build(view: str):
 
     @task(task_id=f"build_{view}")
     def build_one() -> None:
-        from include.features.daily import build_versions
+        from include.features.building.daily import build_versions
         from include.features.registry import FEATURE_VIEWS
         from include.warehouse.connection import connect_warehouse
         from orchestration.connections import warehouse_dsn
@@ -30,7 +30,7 @@ def build(view: str):
 @task(outlets=[FEATURES])
 def publish_online() -> None:
     """Bring the online tables of all views that are as expected up to date, then tell whoever waits for features."""
-    from include.features.daily import publish_checked
+    from include.features.building.daily import publish_checked
     from include.features.registry import FEATURE_VIEWS
     from include.warehouse.connection import connect_warehouse
     from orchestration.connections import warehouse_dsn

@@ -11,7 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from include.entities.window import Window
-from include.features.build import build_view
+from include.features.building.build import build_view
 from include.features.registry import FEATURE_VIEWS
 from include.features.views.customer_activity import CUSTOMER_ACTIVITY
 from tests.integration.feature_shop import Event, Order, load

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from include.entities.window import Window
-from include.features.build import build_view
-from include.features.mirror import Mirror
-from include.features.versions import current_version
+from include.features.building.build import build_view
+from include.features.definitions.versions import current_version
+from include.features.history.mirror import Mirror
 from include.features.views.customer_activity import CUSTOMER_ACTIVITY
 from tests.integration.feature_shop import DAY, NOW, Order, day, load
 

@@ -11,9 +11,9 @@ from decimal import Decimal
 from psycopg import Connection, sql
 
 from include.entities.window import Window
-from include.features.build import build_view
+from include.features.building.build import build_view
+from include.features.definitions.view import FeatureView
 from include.features.registry import FEATURE_VIEWS
-from include.features.view import FeatureView
 from include.warehouse.receipts import Receipt, write_receipt
 
 DAY = timedelta(days=1)

@@ -14,10 +14,10 @@ from typing import Any
 from hypothesis import strategies as st
 from psycopg import Connection, sql
 
-from include.features.entity import Entity, JoinKey
+from include.features.definitions.entity import Entity, JoinKey
+from include.features.definitions.versions import ViewVersion, apply_view
+from include.features.definitions.view import Feature, FeatureView
 from include.features.registry import Registry
-from include.features.versions import ViewVersion, apply_view
-from include.features.view import Feature, FeatureView
 
 EPOCH = datetime(2024, 3, 31, 1, 0, tzinfo=UTC)  # when clocks in Europe went forward
 TTL = timedelta(microseconds=3)

@@ -11,14 +11,14 @@ import redis
 from psycopg import Connection, sql
 
 from include.entities.window import Window
-from include.features.online import OnlineFeatures
-from include.features.online_postgres import PostgresOnline
-from include.features.online_redis import RedisOnline
-from include.features.online_store import OnlineStore
-from include.features.publish import publish_online
+from include.features.definitions.versions import ViewVersion, current_version
+from include.features.definitions.view import FeatureView
+from include.features.online.postgres import PostgresOnline
+from include.features.online.publish import publish_online
+from include.features.online.reads import OnlineFeatures
+from include.features.online.redis_store import RedisOnline
+from include.features.online.store import OnlineStore
 from include.features.registry import REGISTRY, Registry
-from include.features.versions import ViewVersion, current_version
-from include.features.view import FeatureView
 from include.warehouse.receipts import Receipt
 
 MICROSECOND = timedelta(microseconds=1)

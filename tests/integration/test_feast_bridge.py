@@ -13,14 +13,14 @@ from psycopg import Connection
 
 from bench.feast_peer.environment import FeastUnavailable, ask_feast, feast_python
 from include.entities.window import Window
-from include.features.build import build_view
-from include.features.entity import Entity, JoinKey
+from include.features.building.build import build_view
+from include.features.definitions.entity import Entity, JoinKey
+from include.features.definitions.service import FeatureService
+from include.features.definitions.versions import apply_view
+from include.features.definitions.view import Feature, FeatureView
 from include.features.feast_export import export_feast
-from include.features.historical import get_historical_features
+from include.features.history.historical import get_historical_features
 from include.features.registry import FEATURE_VIEWS, Registry
-from include.features.service import FeatureService
-from include.features.versions import apply_view
-from include.features.view import Feature, FeatureView
 from tests.integration.feature_shop import DAY, day, load, random_facts
 
 START = day("2024-01-01")

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from include.entities.window import NaiveTime, Window
-from include.features.build import SnapshotInFuture, build_view
+from include.features.building.build import SnapshotInFuture, build_view
 from include.features.registry import FEATURE_VIEWS
 from include.features.views.customer_activity import CUSTOMER_ACTIVITY
 from include.features.views.customer_rfm import CUSTOMER_RFM

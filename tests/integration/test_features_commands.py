@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from include.entities.window import Window
-from include.features.build import build_view
+from include.features.building.build import build_view
 from include.features.registry import FEATURE_VIEWS
 from include.features.views.customer_activity import CUSTOMER_ACTIVITY
 from tests.integration.feature_shop import DAY, NOW, Event, Order, day, load

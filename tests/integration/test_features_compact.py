@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from psycopg import sql
 
-from include.features.compact import HistoryInUse, compact_history
+from include.features.upkeep.compact import HistoryInUse, compact_history
 from include.warehouse.connection import connect_warehouse
 from tests.integration.history_oracle import BY_BOTH, CODES, Row, write
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from include.features.check import check_against_database
+from include.features.definitions.check import check_against_database
 from include.features.views.customer_basket import CUSTOMER_BASKET
 from tests.integration.oracle_customer_basket import plain_basket
 from tests.integration.purchase_facts import (

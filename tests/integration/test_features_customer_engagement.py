@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from include.features.check import check_against_database
+from include.features.definitions.check import check_against_database
 from include.features.views.customer_engagement import CUSTOMER_ENGAGEMENT
 from tests.integration.oracle_customer_engagement import (
     ADD,

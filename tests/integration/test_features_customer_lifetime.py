@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from include.features.check import check_against_database
+from include.features.definitions.check import check_against_database
 from include.features.views.customer_lifetime import CUSTOMER_LIFETIME
 from tests.integration.oracle_customer_lifetime import plain_lifetime
 from tests.integration.purchase_facts import DAY, MICROSECOND, Fact, Order, Refund, instant_of, load, random_facts

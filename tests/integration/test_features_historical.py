@@ -9,14 +9,14 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from include.features.historical import NotInDatabase, PostgresEngine, get_historical_features
+from include.features.definitions.selection import TwoVersions
+from include.features.definitions.service import FeatureService
+from include.features.definitions.versions import UnknownVersion
+from include.features.history.historical import NotInDatabase, PostgresEngine, get_historical_features
+from include.features.history.spine import BadSpine, LabelBeforeSpine
+from include.features.history.table_join import TableTaken
 from include.features.registry import REGISTRY as SHOP
 from include.features.registry import Registry, UnknownFeature
-from include.features.selection import TwoVersions
-from include.features.service import FeatureService
-from include.features.spine import BadSpine, LabelBeforeSpine
-from include.features.table_join import TableTaken
-from include.features.versions import UnknownVersion
 from include.warehouse.connection import connect_warehouse
 from tests.integration.history_oracle import BY_NUMBER, BY_TEXT, Row, at, write
 

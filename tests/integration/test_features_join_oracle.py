@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 
-from include.features.historical import get_historical_features
-from include.features.mirror import Mirror
-from include.features.versions import ViewVersion, current_version
+from include.features.definitions.versions import ViewVersion, current_version
+from include.features.history.historical import get_historical_features
+from include.features.history.mirror import Mirror
 from tests.integration.history_oracle import (
     BY_BOTH,
     BY_NUMBER,

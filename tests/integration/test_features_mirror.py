@@ -15,10 +15,10 @@ import pytest
 from psycopg import sql
 from upath import UPath
 
-from include.features.mirror import Mirror
-from include.features.mirror_store import Manifest, MirrorStore
+from include.features.definitions.versions import UnknownVersion
+from include.features.history.mirror import Mirror
+from include.features.history.mirror_store import Manifest, MirrorStore
 from include.features.registry import Registry
-from include.features.versions import UnknownVersion
 from tests.integration.history_oracle import BY_BOTH, BY_NUMBER, BY_TEXT, REGISTRY, VIEWS, Row, at, write
 
 
@@ -170,8 +170,8 @@ def test_the_files_hold_what_history_holds_exactly(warehouse, tmp_path):
 
 def test_keys_are_never_cut_in_two_and_many_blocks_are_joined_like_one(warehouse, tmp_path, monkeypatch):
     """Blocks of four rows: keys with more rows than a block, two columns, and instants in every place."""
-    monkeypatch.setattr("include.features.mirror_write._ROWS_PER_BLOCK", 4)
-    monkeypatch.setattr("include.features.mirror_write._PAGES_PER_CHUNK", 1)
+    monkeypatch.setattr("include.features.history.mirror_write._ROWS_PER_BLOCK", 4)
+    monkeypatch.setattr("include.features.history.mirror_write._PAGES_PER_CHUNK", 1)
     keys = [(left, code) for left in (1, 1, 2, 3) for code in ("a", "b", "c", "é")]
     rows = {
         (key, event): Row(key, event, event, values=(event, None, Decimal(event), "x" * 1500))

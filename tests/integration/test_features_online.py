@@ -10,8 +10,8 @@ import psycopg
 import pytest
 
 from include.entities.window import NaiveTime, Window
-from include.features.build import build_view
-from include.features.publish import publish_online
+from include.features.building.build import build_view
+from include.features.online.publish import publish_online
 from include.features.registry import FEATURE_VIEWS
 from include.features.views.customer_activity import CUSTOMER_ACTIVITY
 from include.features.views.customer_rfm import CUSTOMER_RFM

@@ -18,8 +18,8 @@ import pytest
 
 from include.entities.events import Event
 from include.entities.window import Window
-from include.features.build import build_view
-from include.features.push import push
+from include.features.building.build import build_view
+from include.features.online.push import push
 from include.features.registry import FEATURE_VIEWS
 from include.features.views.customer_activity import CUSTOMER_ACTIVITY
 from include.features.views.customer_rfm import CUSTOMER_RFM
@@ -213,7 +213,7 @@ def test_what_a_dead_publication_left_in_redis_stays_unseen_while_other_views_ar
     online.publish(warehouse, now=START + DAY)
     before = online.read(KEYS, at=READ_AT)
     everybody_buys(warehouse, 1)
-    from include.features.online_redis import RedisOnline
+    from include.features.online.redis_store import RedisOnline
 
     def dies(self, conn, versions, *, now):
         self._send(conn, versions[0])

@@ -20,15 +20,15 @@ from hypothesis import strategies as st
 from psycopg import sql
 
 from include.entities.window import NaiveTime, Window
-from include.features.entity import Entity, JoinKey
-from include.features.historical import get_historical_features
-from include.features.on_demand import ON_DEMAND_FEATURES
-from include.features.online import AsyncOnlineFeatures, OnlineFeatures
-from include.features.online_postgres import online_pool
-from include.features.online_request import BadEntityRows
+from include.features.definitions.entity import Entity, JoinKey
+from include.features.definitions.on_demand import ON_DEMAND_FEATURES
+from include.features.definitions.versions import UnknownVersion, apply_view, current_version
+from include.features.definitions.view import Feature, FeatureView
+from include.features.history.historical import get_historical_features
+from include.features.online.postgres import online_pool
+from include.features.online.reads import AsyncOnlineFeatures, OnlineFeatures
+from include.features.online.request import BadEntityRows
 from include.features.registry import FEATURE_VIEWS, Registry, UnknownFeature
-from include.features.versions import UnknownVersion, apply_view, current_version
-from include.features.view import Feature, FeatureView
 from tests.integration.feature_shop import DAY, build_all, day, load, random_facts
 from tests.integration.online_stores import MICROSECOND, Online, bits, in_postgres, in_redis
 from tests.integration.redis_process import redis_server

@@ -12,10 +12,10 @@ import pytest
 from psycopg import sql
 
 from include.entities.window import NaiveTime
-from include.features.historical import get_historical_features
+from include.features.definitions.versions import apply_view
+from include.features.history.historical import get_historical_features
+from include.features.history.spine import BadSpine, LabelBeforeSpine
 from include.features.registry import UnknownFeature
-from include.features.spine import BadSpine, LabelBeforeSpine
-from include.features.versions import apply_view
 from include.features.views.customer_activity import CUSTOMER_ACTIVITY
 from include.features.views.customer_rfm import CUSTOMER_RFM
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from include.features.check import check_against_database
+from include.features.definitions.check import check_against_database
 from include.features.views.product_demand import PRODUCT_DEMAND
 from tests.integration.oracle_product_demand import (
     DAY,

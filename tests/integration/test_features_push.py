@@ -15,11 +15,11 @@ import pytest
 from include.entities.events import Event
 from include.entities.orders import Order, OrderLine
 from include.entities.window import NaiveTime, Window
-from include.features.build import build_view
-from include.features.push import push
-from include.features.push_facts import PushRefused
+from include.features.building.build import build_view
+from include.features.definitions.versions import apply_view, current_version
+from include.features.online.push import push
+from include.features.online.push_facts import PushRefused
 from include.features.registry import FEATURE_VIEWS, Registry
-from include.features.versions import apply_view, current_version
 from include.features.views.customer_activity import CUSTOMER_ACTIVITY
 from include.warehouse.connection import connect_warehouse
 from tests.integration import feature_shop

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from include.entities.window import Window
-from include.features.build import build_view
-from include.features.coverage import coverage_of, preview_build
-from include.features.entity import CUSTOMER
+from include.features.building.build import build_view
+from include.features.building.coverage import coverage_of, preview_build
+from include.features.definitions.entity import CUSTOMER
+from include.features.definitions.versions import current_version
 from include.features.registry import FEATURE_VIEWS
-from include.features.retention import BadPolicy, RetentionPolicy, forget_touches, thin_history
-from include.features.versions import current_version
+from include.features.upkeep.retention import BadPolicy, RetentionPolicy, forget_touches, thin_history
 from include.features.views.customer_activity import CUSTOMER_ACTIVITY
 from include.features.views.customer_rfm import CUSTOMER_RFM
 from tests.integration.feature_shop import DAY, NOW, Event, Order, build_all, day, load

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from include.entities.window import Window
-from include.features.build import build_view
-from include.features.expectation import FeatureExpectation
-from include.features.statistics import QUANTILES, failed_expectations, measure, statistics_of
-from include.features.versions import current_version
+from include.features.building.build import build_view
+from include.features.definitions.expectation import FeatureExpectation
+from include.features.definitions.versions import current_version
+from include.features.upkeep.statistics import QUANTILES, failed_expectations, measure, statistics_of
 from include.features.views.customer_activity import CUSTOMER_ACTIVITY
 from include.features.views.customer_rfm import CUSTOMER_RFM
 from tests.integration.feature_shop import DAY, NOW, Event, Order, day, load, random_facts

@@ -11,16 +11,16 @@ import pytest
 from psycopg import sql
 
 from include.entities.window import NaiveTime
-from include.features.mirror import Mirror
-from include.features.registry import Registry
-from include.features.training_sets import (
+from include.features.definitions.versions import current_version
+from include.features.history.mirror import Mirror
+from include.features.history.training_sets import (
     ROWS,
     HistoryChanged,
     TrainingSetLost,
     freeze_training_set,
     rebuild_training_set,
 )
-from include.features.versions import current_version
+from include.features.registry import Registry
 from tests.integration.history_oracle import BY_NUMBER, BY_TEXT, EPOCH, REGISTRY, Row, at, write
 
 LATER = EPOCH + timedelta(days=1)

@@ -11,8 +11,8 @@ import pytest
 from psycopg.rows import dict_row
 
 from include.entities.window import Window
+from include.features.definitions.snapshots import snapshots_of
 from include.features.registry import FEATURE_VIEWS
-from include.features.snapshots import snapshots_of
 from include.features.views.customer_activity import CUSTOMER_ACTIVITY
 from include.features.views.customer_rfm import CUSTOMER_RFM
 from tests.integration.feature_oracle import Past, fifths

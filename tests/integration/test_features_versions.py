@@ -7,12 +7,11 @@ from dataclasses import replace
 import pytest
 
 from include.entities.window import Window
-from include.features.build import build_view
-from include.features.check import DefinitionRefused, check_against_database
-from include.features.daily import build_versions, publish_checked
-from include.features.expectation import FeatureExpectation
-from include.features.registry import FEATURE_VIEWS
-from include.features.versions import (
+from include.features.building.build import build_view
+from include.features.building.daily import build_versions, publish_checked
+from include.features.definitions.check import DefinitionRefused, check_against_database
+from include.features.definitions.expectation import FeatureExpectation
+from include.features.definitions.versions import (
     UnknownVersion,
     apply_view,
     current_version,
@@ -20,7 +19,8 @@ from include.features.versions import (
     stored_version,
     versions_in_use,
 )
-from include.features.view import Feature
+from include.features.definitions.view import Feature
+from include.features.registry import FEATURE_VIEWS
 from include.features.views.customer_activity import CUSTOMER_ACTIVITY
 from include.features.views.customer_rfm import CUSTOMER_RFM
 from tests.integration.feature_shop import DAY, NOW, Order, day, load

@@ -9,7 +9,7 @@ from typing import Any
 from psycopg import Connection
 from psycopg.rows import dict_row
 
-from include.features.view import FeatureView
+from include.features.definitions.view import FeatureView
 
 Rows = dict[tuple[int, datetime], dict[str, Any]]
 PROVENANCE = "'test', '2000-01-01Z', '00000000-0000-0000-0000-000000000000', '2000-01-01Z', '2000-01-01Z'"

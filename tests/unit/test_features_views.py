@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from include.entities.window import Window
-from include.features.definition import view_as_json, view_from_json
-from include.features.entity import CUSTOMER, JoinKey
+from include.features.definitions.as_json import view_as_json, view_from_json
+from include.features.definitions.entity import CUSTOMER, JoinKey
+from include.features.definitions.service import FeatureService
+from include.features.definitions.snapshots import snapshots_of
+from include.features.definitions.view import BadDefinition
 from include.features.registry import FEATURE_VIEWS, REGISTRY, Registry, UnknownFeature
-from include.features.service import FeatureService
-from include.features.snapshots import snapshots_of
-from include.features.view import BadDefinition
 from include.features.views.customer_rfm import CUSTOMER_RFM
 
 

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from include.features.on_demand import (
+from include.features.definitions.on_demand import (
     INSTANT,
     ON_DEMAND_FEATURES,
     BadColumn,
@@ -24,8 +24,8 @@ from include.features.on_demand import (
     compute_on_demand,
     inputs_of,
 )
+from include.features.definitions.view import BadDefinition
 from include.features.registry import REGISTRY
-from include.features.view import BadDefinition
 
 ALL = tuple(ON_DEMAND_FEATURES.values())
 HOUR = timedelta(hours=1)
@@ -233,7 +233,7 @@ def test_a_feature_that_gives_another_type_or_number_of_values_is_refused(given_
 
 def test_importing_them_costs_no_more_than_arrow_and_numpy():
     code = (
-        "import sys, pyarrow.compute, numpy; before = set(sys.modules); import include.features.on_demand; "
+        "import sys, pyarrow.compute, numpy; before = set(sys.modules); import include.features.definitions.on_demand; "
         "print(*sorted({name.partition('.')[0] for name in set(sys.modules) - before} - sys.stdlib_module_names))"
     )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from include.features.entity import CUSTOMER
-from include.features.expectation import FeatureExpectation
-from include.features.view import Feature, FeatureType, FeatureView
+from include.features.definitions.entity import CUSTOMER
+from include.features.definitions.expectation import FeatureExpectation
+from include.features.definitions.view import Feature, FeatureType, FeatureView
 
 _MONEY = "currency of the shop"
 _SHARE = "share, 0 to 1"

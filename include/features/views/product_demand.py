@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from include.features.entity import PRODUCT
-from include.features.expectation import FeatureExpectation
-from include.features.view import Feature, FeatureType, FeatureView
+from include.features.definitions.entity import PRODUCT
+from include.features.definitions.expectation import FeatureExpectation
+from include.features.definitions.view import Feature, FeatureType, FeatureView
 
 _MONEY = "currency of the shop"
 _CIRCLE = "-1 to 1"

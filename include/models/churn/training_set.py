@@ -15,9 +15,9 @@ from psycopg import Connection, sql
 from psycopg.types.json import Jsonb
 
 from include.entities.window import Window
-from include.features.historical import get_historical_features
-from include.features.selection import PRESENT
-from include.features.training_sets import TrainingSetLost, digest_of, read_rows, write_rows
+from include.features.definitions.selection import PRESENT
+from include.features.history.historical import get_historical_features
+from include.features.history.training_sets import TrainingSetLost, digest_of, read_rows, write_rows
 from include.features.views.customer_activity import CUSTOMER_ACTIVITY
 from include.features.views.customer_rfm import CUSTOMER_RFM
 from include.models.churn.parameters import ChurnParameters

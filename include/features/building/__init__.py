@@ -1,0 +1,1 @@
+"""From facts to history: what is missing or stale, and nothing else."""

@@ -1,0 +1,1 @@
+"""What is known now: stores, publication, reads and push."""

@@ -1,0 +1,1 @@
+"""Statistics, expectations, retention and order of what is kept."""
