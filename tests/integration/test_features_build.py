@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -15,6 +16,7 @@ from include.features.building.build import SnapshotInFuture, build_view
 from include.features.registry import FEATURE_VIEWS
 from include.features.views.customer_activity import CUSTOMER_ACTIVITY
 from include.features.views.customer_rfm import CUSTOMER_RFM
+from include.warehouse.connection import connect_warehouse
 from tests.integration.feature_shop import (
     DAY,
     NOW,
@@ -40,8 +42,6 @@ EVERY_DAY = [Window(START + DAY * number, START + DAY * (number + 1)) for number
 @pytest.fixture
 def another_warehouse(postgres_server):
     """A second fresh warehouse, to compare with."""
-    from include.warehouse.connection import connect_warehouse
-
     with psycopg.connect(postgres_server.dsn("postgres"), autocommit=True) as admin:
         admin.execute("CREATE DATABASE compared TEMPLATE template_warehouse STRATEGY file_copy")
     with connect_warehouse(postgres_server.dsn("compared")) as conn:
@@ -338,3 +338,40 @@ def test_a_window_without_a_midnight_builds_nothing_but_still_repairs(warehouse)
     noon = datetime(2024, 1, 5, 12, tzinfo=UTC)
     receipt = build_view(warehouse, CUSTOMER_RFM, Window(noon, noon + timedelta(hours=1)), now=NOW)
     assert (receipt.received, receipt.inserted, receipt.updated) == (2, 0, 1)
+
+
+def test_builds_of_overlapping_windows_at_once_end_like_one_after_the_other(
+    warehouse, warehouse_dsn, another_warehouse
+):
+    facts = random_facts(9, start=START - DAY * 40, days=40 + DAYS)
+    late = random_facts(10, start=START, days=DAYS, count=10)
+    late = [replace(fact, event_id=f"late-{number}") for number, fact in enumerate(late) if isinstance(fact, Event)]
+    windows = [Window(START, START + DAY * 8), Window(START + DAY * 4, RANGE.end), RANGE]
+    for conn in (warehouse, another_warehouse):
+        load(conn, facts)
+    for window in windows:
+        build_all(another_warehouse, window)
+    load(another_warehouse, late)
+    build_all(another_warehouse, RANGE, now=NOW + DAY)
+
+    def build_beside(window: Window) -> None:
+        with connect_warehouse(warehouse_dsn) as conn:
+            build_all(conn, window)
+
+    with ThreadPoolExecutor(len(windows)) as at_once:
+        list(at_once.map(build_beside, windows))
+    load(warehouse, late)
+    with ThreadPoolExecutor(len(windows)) as at_once:
+        list(at_once.map(build_beside, windows))
+    assert history(warehouse) == history(another_warehouse)
+    for name in FEATURE_VIEWS:
+        rows = [(*row[:2], row[4]) for row in versions(warehouse, name)]
+        assert len(set(rows)) == len(rows), "nothing was written twice"
+
+
+def test_builds_of_two_views_do_not_wait_for_each_other(warehouse, warehouse_dsn):
+    load(warehouse, [Order(1, 1, START)])
+    with connect_warehouse(warehouse_dsn) as slow, slow.transaction():
+        build_view(slow, CUSTOMER_RFM, RANGE, now=NOW)
+        warehouse.execute("SET lock_timeout = '20s'")
+        assert build_view(warehouse, CUSTOMER_ACTIVITY, RANGE, now=NOW).inserted == DAYS

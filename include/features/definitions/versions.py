@@ -58,9 +58,10 @@ def apply_view(conn: Connection, view: FeatureView, *, now: datetime) -> ViewVer
     :raises DefinitionRefused: the query does not give what is declared, or reads what features must not see.
     """
     with conn.transaction():
+        if known := _known(conn, view):  # without a lock, so that builds of other views do not wait for this one's
+            return known
         conn.execute("SELECT pg_advisory_xact_lock(hashtextextended('regulars.feature_versions', 0))")
-        known = _known(conn, view)
-        if known is not None:
+        if known := _known(conn, view):
             return known
         check_against_database(conn, view)
         row = conn.execute(
