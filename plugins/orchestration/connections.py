@@ -12,6 +12,8 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from include.sources.settings import FILE_KINDS, SourceSettings
 
 if TYPE_CHECKING:
+    import redis
+
     from include.ingestion.landing import Landing
 
 
@@ -60,6 +62,24 @@ def warehouse_dsn() -> str:
         user=connection.login,
         password=connection.password,
         dbname=connection.schema,
+    )
+
+
+def online_redis() -> redis.Redis | None:
+    """The Redis of the optional connection `online_redis`, which online features are published to besides."""
+    import redis
+
+    try:
+        connection = Connection.get("online_redis")
+    except AirflowNotFoundException:
+        return None
+    return redis.Redis(
+        host=connection.host or "localhost",
+        port=connection.port or 6379,
+        db=int(connection.schema or 0),
+        username=connection.login or None,
+        password=connection.password or None,
+        ssl=bool(connection.extra_dejson.get("ssl", False)),
     )
 
 

@@ -29,14 +29,23 @@ def build(view: str):
 
 @task(outlets=[FEATURES])
 def publish_online() -> None:
-    """Bring the online tables of all views that are as expected up to date, then tell whoever waits for features."""
+    """Bring the online store up to date with all views that are as expected, then tell whoever waits for features.
+
+    Where there is a connection `online_redis`, its Redis is brought up to date as well.
+    """
     from include.features.building.daily import publish_checked
     from include.features.registry import FEATURE_VIEWS
     from include.warehouse.connection import connect_warehouse
-    from orchestration.connections import warehouse_dsn
+    from orchestration.connections import online_redis, warehouse_dsn
 
     context = get_current_context()
     window = run_window(context)
     with connect_warehouse(warehouse_dsn()) as conn:
         publish_checked(conn, FEATURE_VIEWS.values(), window=window, now=datetime.now(UTC))
+        if client := online_redis():
+            from include.features.online.redis_store import RedisOnline
+
+            with client:
+                store = RedisOnline(client)
+                publish_checked(conn, FEATURE_VIEWS.values(), window=window, now=datetime.now(UTC), store=store)
     context["outlet_events"][FEATURES].extra = window_extra(window)

@@ -39,6 +39,7 @@ SHARED = [
 ]
 SECRET = re.compile(r"PASSWORD|SECRET|KEY|TOKEN|AIRFLOW_CONN")
 # Without them a bucket asks the machine for its role; a folder needs none.
+OF_AN_OPTIONAL_STORE = "AIRFLOW_CONN_ONLINE_REDIS"
 OF_A_BUCKET = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
 
 
@@ -147,7 +148,7 @@ def test_no_secret_has_a_default():
 
 def test_secrets_that_may_be_missing_belong_to_the_sandbox_which_refuses_to_start_without(monkeypatch):
     named = {match["name"] for match in variables() if match["kind"] != "?" and SECRET.search(match["name"])}
-    optional = named - OF_A_BUCKET
+    optional = named - OF_A_BUCKET - {OF_AN_OPTIONAL_STORE}
     environment = resolved({**settings(), **dict.fromkeys(optional, "")})["services"]["sandbox"]["environment"]
     assert set(environment) == optional
     for name, value in environment.items():

@@ -192,8 +192,9 @@ def test_every_variable_that_the_code_reads_is_set(service: str, folders: list[s
     assert reads <= set(given), f"add {sorted(reads - set(given))} to {service} in docker-compose.yaml"
 
 
-def test_every_connection_that_a_source_uses_is_given_to_the_tasks_and_no_other():
-    wanted = {f"AIRFLOW_CONN_{name.upper()}" for name, _ in SOURCES.values()} | {"AIRFLOW_CONN_WAREHOUSE"}
+def test_every_connection_that_a_source_or_a_store_uses_is_given_to_the_tasks_and_no_other():
+    stores = {"AIRFLOW_CONN_WAREHOUSE", "AIRFLOW_CONN_ONLINE_REDIS"}
+    wanted = {f"AIRFLOW_CONN_{name.upper()}" for name, _ in SOURCES.values()} | stores
     assert {name for name in services()["scheduler"]["environment"] if name.startswith("AIRFLOW_CONN_")} == wanted
 
 
