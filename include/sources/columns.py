@@ -26,6 +26,9 @@ _FIRST_INSTANT = pa.scalar(datetime.min.replace(tzinfo=UTC), INSTANT)
 _LAST_INSTANT = pa.scalar(datetime.max.replace(tzinfo=UTC), INSTANT)
 _DERIVED = pa.decimal128(38, 20)
 """Prices per unit as they come, before they are rounded."""
+_PLAIN = r"^[+-]?[0-9]{1,17}(\.[0-9]{1,20})?$"
+_SHORT = 18
+"""Digits that leave room for the 20 decimals of `_DERIVED`."""
 _NAIVE = pa.timestamp(INSTANT.unit)
 _NAIVE_LENGTH = len("2024-01-31T08:00:00")
 _CHEAPER = {datetime | None: str | None, Decimal | None: msgspec.Raw}
@@ -155,7 +158,7 @@ def text_or_none(values: Sequence[str | None]) -> pa.Array:
 
 def amounts(values: Sequence[str]) -> pa.Array:
     """Amounts of money, written out."""
-    return pa.array(values, pa.string()).cast(MONEY)
+    return _decimals(pa.array(values, pa.string()), MONEY)
 
 
 def derived_amounts(values: Sequence[msgspec.Raw]) -> pa.Array:
@@ -177,7 +180,7 @@ def derived(values: Sequence[msgspec.Raw]) -> pa.Array:
     texts = pc.split_pattern(pa.array([written.replace(b'"', b"")], pa.string()), ",").flatten()
     if len(texts) != len(values):
         raise DoesNotFit("a price is not a number")
-    return pc.if_else(pc.equal(texts, "null"), pa.scalar(None, pa.string()), texts).cast(_DERIVED)
+    return _decimals(pc.if_else(pc.equal(texts, "null"), pa.scalar(None, pa.string()), texts), _DERIVED)
 
 
 def instants(values: Sequence[str | None]) -> pa.Array:
@@ -216,10 +219,23 @@ def numbers_within(counts: np.ndarray) -> np.ndarray:
     return np.arange(counts.sum()) - np.repeat(starts, counts)
 
 
+def _decimals(texts: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Numbers of at most 38 digits at either scale; Arrow reads others wrongly and does not say so: 1E-43, 10E27."""
+    longest = pc.max(pc.binary_length(texts)).as_py() or 0
+    is_odd = longest > _SHORT or bool((_bytes_in(texts) | 0x20 == ord("e")).any())
+    if is_odd and not pc.all(pc.match_substring_regex(texts, _PLAIN), min_count=0).as_py():
+        raise DoesNotFit("a number has an exponent or is too long")
+    return texts.cast(kind)
+
+
 def _has_nul(texts: pa.Array) -> bool:
+    return not _bytes_in(texts).all()
+
+
+def _bytes_in(texts: pa.Array) -> np.ndarray:
+    """All texts, one after the other."""
     _, offsets, data = texts.buffers()
     if data is None:
-        return False
+        return np.zeros(0, dtype=np.uint8)
     ends = np.frombuffer(offsets, dtype=np.int32)
-    used = np.frombuffer(data, dtype=np.uint8)[ends[texts.offset] : ends[texts.offset + len(texts)]]
-    return not used.all()
+    return np.frombuffer(data, dtype=np.uint8)[ends[texts.offset] : ends[texts.offset + len(texts)]]

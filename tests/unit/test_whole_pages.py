@@ -160,6 +160,14 @@ ODD_VALUES = [
     b'"2024-3-002T03:04:05"', b'"2024-03-02T03:04.05"', b'"2024-03-02"', b'"20240302T03:04:05"',
     b'"\xc3\x99\xc2\xa1024-03-02T03:04:05"', b'"2024-03-02T03:04:05 "', b'" 2024-03-02T03:04:05"',
 ]  # fmt: skip
+ODD_VALUES += [
+    b'"%s"' % number if is_text else number
+    for number in (
+        b"1E-43", b"1e-50", b"10E27", b"10E31", b"1E-391",
+        b"0." + b"0" * 42 + b"1", b"1" + b"0" * 17, b"1" * 18 + b".5",
+    )
+    for is_text in (True, False)
+]  # fmt: skip
 HERE = "a value goes here"
 
 
@@ -230,6 +238,15 @@ def test_large_pages_are_not_gathered(monkeypatch):
     monkeypatch.setattr(judge, "BYTES_AT_ONCE", 10)
     named = [(str(number), page("orders", body_of("orders", [row("orders")]))) for number in range(3)]
     assert [each.rows.num_rows for each in judge_pages(source("orders"), named, WINDOW)] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("text", ["1E-43", "1E-391", "10E27", "10E31", "0." + "0" * 42 + "1", "1E2", "1" * 18])
+def test_a_number_that_is_not_written_plainly_is_read_alike(text):
+    for name in ("total", "shipping_total"):
+        check_equal("orders", [body_of("orders", [row("orders", **{name: text})])])
+    order = row("orders")
+    order["line_items"][0]["price"] = PRICE
+    check_equal("orders", [json.dumps([order]).replace(f'"{PRICE}"', text).encode()])
 
 
 @pytest.mark.parametrize("price", ["1.00005", "1.00015", "-1.00005", "0.00005", "3.3333333333333335", "1e-5", "7"])
