@@ -108,7 +108,7 @@ class Running:
                     ORDER BY customer_id, event_time, available_time DESC, seq DESC
                 """
                 found[view] = [without(row, VERSIONING) for (row,) in conn.execute(newest).fetchall()]
-                online = f"SELECT to_jsonb(t) FROM features.{view}_online AS t ORDER BY customer_id"
+                online = f"SELECT to_jsonb(t) FROM features.{view}_v1_online AS t ORDER BY customer_id"
                 found[f"{view}_online"] = [without(row, VERSIONING) for (row,) in conn.execute(online).fetchall()]
         return found
 

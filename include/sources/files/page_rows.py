@@ -59,6 +59,9 @@ class PageRows(Sequence[bytes]):
     def __init__(self, body: bytes, records: Records, child_records: Records | None) -> None:
         self._records, self._child_records = records, child_records
         index, contents = parts_of(body)
+        kinds = [each.entity.name for each in (records, child_records) if each is not None]
+        if strange := sorted({part.entity for part in index.parts} - set(kinds)):
+            raise ValueError(f"the page holds rows of {strange[0]!r} where those of {' and '.join(kinds)} belong")
         own: list[RowAt] = []
         lines: list[RowAt] = []
         for part, content in zip(index.parts, contents, strict=True):
