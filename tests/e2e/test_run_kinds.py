@@ -113,7 +113,13 @@ class Running:
         return found
 
     def empty_warehouse(self) -> None:
+        """Take everything out; the tables of the views' versions go with their versions, the next build makes them."""
         with connect_warehouse(self.stack.warehouse_dsn) as conn:
+            tables = conn.execute(
+                "SELECT tablename FROM pg_tables WHERE schemaname = 'features' AND tablename ~ '_v[0-9]+(_online)?$'"
+            ).fetchall()
+            for (table,) in tables:
+                conn.execute(f"DROP TABLE features.{table} CASCADE")
             named = conn.execute(
                 """
                 SELECT string_agg(format('%I.%I', schemaname, tablename), ', ') FROM pg_tables
