@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from psycopg import Connection, sql
+from psycopg import Connection, ProgrammingError, sql
 
 from include.features.definitions.entity import KEY_TYPES
 from include.features.definitions.view import POSTGRES_TYPES, FeatureView
@@ -38,7 +38,7 @@ def check_against_database(conn: Connection, view: FeatureView) -> None:
         try:
             with conn.transaction():
                 conn.execute(sql.SQL("CREATE TEMPORARY VIEW checked AS {}").format(sql.SQL(view.query)))
-        except Exception as error:
+        except ProgrammingError as error:
             raise DefinitionRefused(f"The query of the feature view {view} does not run: {error}") from error
         problems = [*_wrong_columns(conn, view), *_wrong_reads(conn, view)]
     if clock := _CLOCKS.search(_COMMENT.sub("", view.query)):
