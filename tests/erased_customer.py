@@ -6,7 +6,6 @@ in; some of her rows are broken. Nothing of anybody else holds her names or addr
 
 from __future__ import annotations
 
-import gzip
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -15,7 +14,7 @@ from typing import Any
 import msgspec
 
 from include.entities.window import Window
-from include.ingestion.landing import Landing
+from include.ingestion.landing import Landing, decompressed
 from include.sources.source import Page
 from tests.unit.source_pages import CONTEXT, body_of, row
 
@@ -186,7 +185,7 @@ def traces_in_landing(landing: Landing) -> list[str]:
     found = []
     for path in landing.root.fs.find(landing.root.path, refresh=True):
         content = landing.root.fs.cat_file(path)
-        content = gzip.decompress(content) if path.endswith(".gz") else content
+        content = decompressed(content) if path.endswith(".zst") else content
         text = content.decode("utf-8", errors="replace")
         for escape, character in (("\\u0040", "@"), ("\\u006f", "o"), ("\\u002b", "+")):
             text += text.replace(escape, character)

@@ -348,7 +348,7 @@ class ReplayContract:
 
         monkeypatch.setattr(Landing, "page", counting)
         replay(stores, landing, Orders(entity=FIXED))
-        assert sorted(fetched) == ["page-00001.gz", "page-00002.gz"]
+        assert sorted(fetched) == ["page-00001.zst", "page-00002.zst"]
 
     def test_rows_with_hostile_text_are_replayed_to_the_letter(self, stores, landing):
         name = "'); DROP TABLE shop.orders; -- \u2028 \\u0000"

@@ -131,7 +131,7 @@ LATER_ORIGIN = Origin(source="shop_api", batch="shop_api/orders/w/later", window
 
 def reject(stores: Stores, *rejections: Rejection, origin: Origin = ORIGIN, context: Mapping[str, Any] = {}) -> None:
     with stores.quarantine.intake(origin) as intake:
-        intake.add("page-00001.gz", rejections, rows=ROWS, context=context)
+        intake.add("page-00001.zst", rejections, rows=ROWS, context=context)
 
 
 def resolve(stores: Stores, how: Resolution, *, rows: int = 9) -> None:
@@ -357,11 +357,11 @@ class WarehouseContract:
 
     def test_a_rejected_row_is_kept_with_reason_and_origin(self, stores: Stores) -> None:
         with stores.quarantine.intake(ORIGIN) as intake:
-            intake.add("page-00001.gz", [rejection(position="4.2")], rows=ROWS, context={})
+            intake.add("page-00001.zst", [rejection(position="4.2")], rows=ROWS, context={})
         (kept,) = stores.kept_rejections()
         expected = {
             "entity": "orders", "rule_id": "shape", "reason": "it does not fit", "payload": '{"id": 1}',
-            "landing_file": "shop_api/orders/w/b/page-00001.gz", "landing_position": "4.2", "source": "shop_api",
+            "landing_file": "shop_api/orders/w/b/page-00001.zst", "landing_position": "4.2", "source": "shop_api",
             "window_start": WINDOW.start, "window_end": WINDOW.end, "rejected_at": NOW,
         }  # fmt: skip
         assert {name: kept[name] for name in expected} == expected
@@ -384,7 +384,7 @@ class WarehouseContract:
         (kept,) = stores.kept_rejections()
         expected = {
             "rule_id": "money", "batch": "shop_api/orders/w/later", "landing_position": "3", "run_id": "manual",
-            "landing_file": "shop_api/orders/w/later/page-00001.gz", "window_start": NEXT_WINDOW.start,
+            "landing_file": "shop_api/orders/w/later/page-00001.zst", "window_start": NEXT_WINDOW.start,
             "rejected_at": NOW, "last_rejected_at": LATER, "resolved_at": None,
         }  # fmt: skip
         assert {name: kept[name] for name in expected} == expected
@@ -437,7 +437,7 @@ class WarehouseContract:
         reject(stores, rejection(b'{"id": 2}', rule="money", position="2"), origin=LATER_ORIGIN)
         rows = stores.quarantine.rows(selection, limit=9)
         assert {row.position for row, _ in rows} == found
-        assert all(row.file == "page-00001.gz" and payload for row, payload in rows)
+        assert all(row.file == "page-00001.zst" and payload for row, payload in rows)
         windows = {(each.entity, each.window) for each in stores.quarantine.open_windows(selection)}
         assert windows == {(row.entity, row.window) for row, _ in rows}
 
@@ -467,12 +467,12 @@ class WarehouseContract:
         self, stores: Stores, payload: bytes, shown: str
     ) -> None:
         with stores.quarantine.intake(ORIGIN) as intake:
-            intake.add("page-00001.gz", [rejection(payload)], rows=ROWS, context={})
+            intake.add("page-00001.zst", [rejection(payload)], rows=ROWS, context={})
         assert [each["payload"] for each in stores.kept_rejections()] == [shown]
 
     def test_nothing_added_keeps_nothing(self, stores: Stores) -> None:
         with stores.quarantine.intake(ORIGIN) as intake:
-            intake.add("page-00001.gz", [], rows=ROWS, context={})
+            intake.add("page-00001.zst", [], rows=ROWS, context={})
         assert stores.kept_rejections() == []
 
     def test_a_transaction_that_fails_leaves_nothing_of_any_of_them(self, stores: Stores) -> None:
@@ -481,7 +481,7 @@ class WarehouseContract:
         with pytest.raises(Refused), stores.repository.transaction():
             upsert(stores.repository, CUSTOMERS, [customer(1, hour=1, country="DE"), customer(2)])
             with stores.quarantine.intake(ORIGIN) as intake:
-                intake.add("page-00001.gz", [rejection()], rows=ROWS, context={})
+                intake.add("page-00001.zst", [rejection()], rows=ROWS, context={})
             stores.receipts.write(Receipt(step="extract", entity="orders", window=WINDOW, received=0), now=NOW)
             raise Refused
         assert (stores.kept_receipts(), stores.repository.get(CUSTOMERS, (1,))) == before

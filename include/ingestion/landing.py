@@ -8,17 +8,16 @@ or an object store (`s3://bucket/landing`), by the same code.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import os
 import secrets
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from datetime import datetime
 from typing import Any, BinaryIO
 
 import msgspec
+import pyarrow as pa
 from upath import UPath
 
 from include.entities.window import Window
@@ -187,8 +186,8 @@ class Landing:
 
     def _read(self, batch: str, landed: LandedPage) -> Page:
         try:
-            body = gzip.decompress(read_file(self.root / batch / landed.file))
-        except (FileNotFoundError, NotADirectoryError, gzip.BadGzipFile, EOFError, zlib.error) as error:
+            body = decompressed(read_file(self.root / batch / landed.file))
+        except (FileNotFoundError, NotADirectoryError, ValueError) as error:
             raise LandingDamaged(
                 f"{batch}/{landed.file} cannot be read ({error}). Clear the extract task to fetch it again."
             ) from error
@@ -251,7 +250,7 @@ class BatchWriter:
 
         :raises LandingNotWritable: the store is full or not writable; the batch never appears.
         """
-        file = f"page-{number:05d}.gz"
+        file = f"page-{number:05d}.zst"
         write_file(self._folder / file, compressed(page.body))
         self._pages[number] = LandedPage(
             file=file,
@@ -280,8 +279,20 @@ class BatchWriter:
 
 
 def compressed(body: bytes) -> bytes:
-    """A page as it is kept."""
-    return gzip.compress(body, compresslevel=1, mtime=0)
+    """A page as it is kept: one Zstandard frame, a third of the time of gzip to write and to read."""
+    return pa.Codec("zstd", compression_level=1).compress(body, asbytes=True)
+
+
+def decompressed(kept: bytes) -> bytes:
+    """A page as it came.
+
+    :raises ValueError: these are not the bytes of whole Zstandard frames.
+    """
+    try:
+        with pa.CompressedInputStream(pa.BufferReader(kept), "zstd") as stream:
+            return stream.read()
+    except OSError as error:
+        raise ValueError(str(error)) from error
 
 
 def sha256(body: bytes) -> str:

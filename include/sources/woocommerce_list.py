@@ -143,7 +143,7 @@ class ListReader:
         :raises SourceError: a page could not be had.
         """
         before: _Stretch | None = None
-        body_before = b"[]"
+        rows_before: list[msgspec.Raw] = []
         setbacks, position, shared, back = 0, 0, SHARED, SHARED
         while not self._has_reached_end and setbacks <= SETBACKS:
             end = position + 1 if before is None else max(before.total - 1, position + 1)
@@ -156,8 +156,9 @@ class ListReader:
                         position = max(0, before.offset + PER_PAGE - back)
                         log.info("list_moved %s at=%d again_from=%d", self._name, page.offset, position)
                         break
-                    yield replace(answer, repeated_rows=_repeated(answer.body, body_before))
-                    body_before = answer.body
+                    rows = decode(answer.body, _ROWS)
+                    yield replace(answer, repeated_rows=_repeated(rows, rows_before))
+                    rows_before = rows
                     self._take(page)
                     before, position, back = page, page.offset + PER_PAGE - shared, shared
                     if self._has_reached_end:
@@ -178,10 +179,10 @@ class ListReader:
         return int(np.unique(np.frombuffer(self._ids, dtype=np.int64)).size) if self._ids else 0
 
 
-def _repeated(body: bytes, before: bytes) -> int:
+def _repeated(rows: list[msgspec.Raw], before: list[msgspec.Raw]) -> int:
     """How many of the first rows of a page stood on the page before it, byte for byte."""
-    known = {bytes(raw) for raw in decode(before, _ROWS)}
-    return sum(1 for _ in takewhile(lambda raw: bytes(raw) in known, decode(body, _ROWS)))
+    known = set(map(bytes, before))
+    return sum(1 for _ in takewhile(lambda raw: bytes(raw) in known, rows))
 
 
 def _rows_one_by_one(body: bytes) -> Rows:

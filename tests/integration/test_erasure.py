@@ -250,7 +250,7 @@ def test_killed_at_any_change_every_batch_can_be_read_and_done_again_it_ends_the
 def test_a_damaged_batch_is_named_and_the_rest_is_done(loaded, fresh):
     landing, dsn = fresh()
     batch = next(batch for batch, rows in loaded[1] if rows.entity == "refunds")
-    (Path(landing.root) / batch / "page-00001.gz").write_bytes(b"broken")
+    (Path(landing.root) / batch / "page-00001.zst").write_bytes(b"broken")
     with pytest.raises(LandingDamaged, match=f"1 batches may still hold .* customer 7.*{batch}.*shop.customers is not"):
         erase(landing, dsn)
     shutil.rmtree(Path(landing.root) / batch)

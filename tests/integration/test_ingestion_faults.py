@@ -451,9 +451,9 @@ def test_a_batch_that_has_not_passed_validation_cannot_be_loaded(box, warehouse,
     with pytest.raises(NotValidated, match=f"{batch} has not passed validation"):
         service(warehouse, source, landing).load(WINDOW, batch=batch)
     service(warehouse, source, landing).validate(WINDOW, batch=batch)
-    damaged = landing.root / batch / "page-00001.gz"
+    damaged = landing.root / batch / "page-00001.zst"
     damaged.write_bytes(b"")
-    with pytest.raises(RuntimeError, match=r"page-00001\.gz"):
+    with pytest.raises(RuntimeError, match=r"page-00001\.zst"):
         service(warehouse, source, landing).validate(WINDOW, batch=batch)
     with pytest.raises(NotValidated):
         service(warehouse, source, landing).load(WINDOW, batch=batch)

@@ -94,7 +94,7 @@ def test_files_that_were_never_finished_are_swept_out_of_a_batch_that_stays(tmp_
     done = expire(landing, older_than_days=30, now=NOW)
     assert (done.batches, done.leftovers, done.bytes) == (0, 1, 5)
     assert sorted(path.name for path in (tmp_path / name).iterdir()) == [
-        ".partial-0b-orders.parquet", "manifest.json", "page-00001.gz",
+        ".partial-0b-orders.parquet", "manifest.json", "page-00001.zst",
     ]  # fmt: skip
 
 

@@ -75,7 +75,7 @@ def check(told: dict[str, Any], reason: str) -> None:
     assert told["batches"], "a batch that was not closed is to be seen"
     assert told["kept"] == [1_000]
     names = [Path(file).name for file in told["files"]]
-    assert names == ["manifest.json", "page-00001.gz"] * 2, "something of the refused batch is left"
+    assert names == ["manifest.json", "page-00001.zst"] * 2, "something of the refused batch is left"
 
 
 def fill(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:

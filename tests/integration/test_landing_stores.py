@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import gzip
 import threading
 import tracemalloc
 from datetime import UTC, datetime, timedelta
 
+import pyarrow as pa
 import pytest
 from upath import UPath
 
 from include.entities.window import Window
 from include.ingestion.errors import LandingDamaged, LandingNotWritable, LandingUnreachable
-from include.ingestion.landing import BatchWriter, Landing
+from include.ingestion.landing import BatchWriter, Landing, compressed
 from include.sources.source import Page
 from tests.s3_server import S3Server, bucket_at, refusing_server
 
@@ -74,7 +74,7 @@ def test_a_batch_is_nowhere_to_be_seen_until_its_manifest_is_there(landing):
     assert list(landing.batches()) == []
     name = batch.close()
     assert list(landing.batches()) == [name]
-    assert everything_in(landing) == [f"{name}/manifest.json", f"{name}/page-00001.gz"]
+    assert everything_in(landing) == [f"{name}/manifest.json", f"{name}/page-00001.zst"]
 
 
 def test_what_is_listed_is_what_is_there_now_also_when_others_write_and_remove(landing):
@@ -121,27 +121,27 @@ def test_a_discarded_batch_leaves_nothing(landing):
 
 def test_a_changed_missing_or_cut_file_is_named_with_what_to_do(landing):
     name = land(landing, b"one", b"two")
-    file = landing.root / name / "page-00002.gz"
+    file = landing.root / name / "page-00002.zst"
     whole = file.read_bytes()
     for damage, what in (
-        (gzip.compress(b"2wo"), "is not what was written"),
+        (compressed(b"2wo"), "is not what was written"),
         (whole[: len(whole) // 2], "cannot be read"),
-        (whole[:12] + b"\xff\xff\xff" + whole[15:], "cannot be read"),
-        (whole[:-1] + bytes([whole[-1] ^ 1]), "cannot be read"),
-        (b"no gzip at all", "cannot be read"),
+        (whole[:4] + b"\xff\xff\xff" + whole[7:], "cannot be read"),
+        (whole[:-1] + bytes([whole[-1] ^ 1]), "is not what was written"),
+        (b"no page at all", "cannot be read"),
         (b"", "is not what was written"),
         (None, "cannot be read"),
     ):
         file.unlink()
         if damage is not None:
             file.write_bytes(damage)
-        for read in (lambda: list(landing.pages(name)), lambda: landing.page(name, "page-00002.gz")):
-            with pytest.raises(LandingDamaged, match=rf"page-00002\.gz {what}.*Clear the extract task"):
+        for read in (lambda: list(landing.pages(name)), lambda: landing.page(name, "page-00002.zst")):
+            with pytest.raises(LandingDamaged, match=rf"page-00002\.zst {what}.*Clear the extract task"):
                 read()
         file.write_bytes(whole)
     assert [each.body for _, each in landing.pages(name)] == [b"one", b"two"]
-    with pytest.raises(LandingDamaged, match=r"names no page-00003\.gz"):
-        landing.page(name, "page-00003.gz")
+    with pytest.raises(LandingDamaged, match=r"names no page-00003\.zst"):
+        landing.page(name, "page-00003.zst")
 
 
 @pytest.mark.parametrize("manifest", [None, b"", b"{}", b"\xff", b'{"source": 1}'])
@@ -269,8 +269,8 @@ def test_an_upload_that_breaks_leaves_no_part_of_itself_in_the_bucket(s3_server)
 def test_pages_are_in_the_bucket_as_any_other_client_reads_them(s3_server):
     bucket = s3_server.bucket()
     name = land(Landing(bucket / "landing"), b"one")
-    kept = s3_server.client().get_object(Bucket=bucket.drive, Key=f"landing/{name}/page-00001.gz")["Body"].read()
-    assert gzip.decompress(kept) == b"one"
+    kept = s3_server.client().get_object(Bucket=bucket.drive, Key=f"landing/{name}/page-00001.zst")["Body"].read()
+    assert pa.input_stream(pa.BufferReader(kept), compression="zstd").read() == b"one"
 
 
 def test_batches_written_side_by_side_do_not_disturb_one_another(landing):

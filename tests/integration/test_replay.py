@@ -133,7 +133,7 @@ def test_the_batches_of_a_range_are_those_whose_windows_have_an_instant_of_it_ol
 def test_a_damaged_batch_stops_the_replay_and_loads_nothing_of_itself(landed, tmp_path, warehouse):
     box, landing, _, _ = landed
     batch = newest_batch(landing, source="shop_api", entity="orders", window=WINDOWS[0])
-    file = landing.root / batch / "page-00001.gz"
+    file = landing.root / batch / "page-00001.zst"
     whole = file.read_bytes()
     file.write_bytes(whole[:-10])
     try:
@@ -174,7 +174,7 @@ def test_the_command_line_replays_from_a_bucket_with_nothing_but_its_environment
     _, landing, _, before = landed
     bucket = s3_server.bucket()
     for batch in landing.batches(entity="refunds"):
-        for name in ("manifest.json", "page-00001.gz"):
+        for name in ("manifest.json", "page-00001.zst"):
             bucket.fs.pipe_file(f"{bucket.drive}/landing/{batch}/{name}", (landing.root / batch / name).read_bytes())
     settings = {
         **s3_server.environment,

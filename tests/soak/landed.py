@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from include.entities.window import Window
-from include.ingestion.landing import Landing
+from include.ingestion.landing import Landing, decompressed
 from tests.wire_rows import read_json
 
 MARK = {"not": "what", "it": ["should", "be"]}
@@ -99,7 +98,7 @@ def bodies(landing: Landing, batch: str) -> Iterator[tuple[str, bytes, int]]:
     before: list[bytes] = []
     for page in manifest_of(landing, batch)["pages"]:
         name = f"{batch}/{page['file']}"
-        body = gzip.decompress((landing.root / name).read_bytes())
+        body = decompressed((landing.root / name).read_bytes())
         repeated = page.get("repeated_rows", 0)
         if repeated:
             rows = cut_out(body)

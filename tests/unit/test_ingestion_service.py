@@ -103,7 +103,7 @@ def test_a_row_that_does_not_fit_is_quarantined_with_its_origin_and_the_others_a
     rejected = {(each["entity"], each["landing_position"]): each for each in stores.kept_rejections()}
     assert set(rejected) == {("orders", "1"), ("order_lines", "1.0")}
     batch = receipts["extract", "orders"].batch
-    assert rejected["orders", "1"]["landing_file"] == f"{batch}/page-00002.gz"
+    assert rejected["orders", "1"]["landing_file"] == f"{batch}/page-00002.zst"
     assert "much" in rejected["orders", "1"]["reason"]
     loaded = receipts["upsert", "orders"]
     assert (loaded.received, loaded.inserted, loaded.quarantined) == (3, 2, 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 
 from include.entities.window import Window
 from include.ingestion.errors import LandingDamaged, LandingNotWritable
-from include.ingestion.landing import BatchWriter, Landing
+from include.ingestion.landing import BatchWriter, Landing, compressed
 from include.sources.errors import SourceUnreachable
 from include.sources.source import Page
 from tests.unit.source_pages import good_body, source
@@ -60,7 +59,7 @@ def test_pages_that_are_written_side_by_side_keep_their_order(tmp_path):
     for number in (3, 1, 2):
         batch.write_at(number, page(b"%d" % number, number=number), rows=1)
     found = [(file, read.body) for file, read in landing.pages(batch.close())]
-    assert found == [("page-00001.gz", b"1"), ("page-00002.gz", b"2"), ("page-00003.gz", b"3")]
+    assert found == [("page-00001.zst", b"1"), ("page-00002.zst", b"2"), ("page-00003.zst", b"3")]
 
 
 def test_a_batch_is_nowhere_to_be_seen_until_it_is_complete(tmp_path):
@@ -111,19 +110,19 @@ def test_two_batches_of_one_window_at_one_instant_stand_side_by_side(tmp_path):
 def test_a_changed_missing_or_cut_file_is_named_with_what_to_do(tmp_path):
     landing = Landing(tmp_path)
     name = land(landing, b"one", b"two")
-    file = tmp_path / name / "page-00002.gz"
+    file = tmp_path / name / "page-00002.zst"
     whole = file.read_bytes()
     for damage, what in (
-        (gzip.compress(b"2wo"), "is not what was written"),
+        (compressed(b"2wo"), "is not what was written"),
         (whole[: len(whole) // 2], "cannot be read"),
-        (whole[:12] + b"\xff\xff\xff" + whole[15:], "cannot be read"),
-        (b"no gzip at all", "cannot be read"),
+        (whole[:4] + b"\xff\xff\xff" + whole[7:], "cannot be read"),
+        (b"no page at all", "cannot be read"),
         (None, "cannot be read"),
     ):
         file.unlink()
         if damage is not None:
             file.write_bytes(damage)
-        with pytest.raises(LandingDamaged, match=rf"page-00002\.gz {what}.*Clear the extract task"):
+        with pytest.raises(LandingDamaged, match=rf"page-00002\.zst {what}.*Clear the extract task"):
             list(landing.pages(name))
         file.write_bytes(whole)
     assert [each.body for _, each in landing.pages(name)] == [b"one", b"two"]
