@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 from datetime import datetime
 from typing import Any
 
-import joblib
 from psycopg import Connection
 
-
-class ModelMissing(LookupError):
-    """There is no such model in the warehouse."""
-
-
-class ArtefactDamaged(RuntimeError):
-    """A model's artefact is not what was stored; it was not opened."""
-
-
-def pack(content: Any) -> tuple[bytes, str]:
-    """An artefact and its SHA-256."""
-    buffer = io.BytesIO()
-    joblib.dump(content, buffer, compress=3)
-    return buffer.getvalue(), hashlib.sha256(buffer.getvalue()).hexdigest()
+from include.models.registry.artefact import unpack
+from include.models.registry.errors import ModelMissing
 
 
 def load_artefact(conn: Connection, model_id: str) -> Any:
@@ -38,13 +23,7 @@ def load_artefact(conn: Connection, model_id: str) -> Any:
     row = conn.execute("SELECT artefact, artefact_digest FROM ml.models WHERE model_id = %s", (model_id,)).fetchone()
     if row is None:
         raise ModelMissing(f"There is no model {model_id!r} in ml.models. Run train for its training set.")
-    artefact, digest = bytes(row[0]), row[1]
-    if hashlib.sha256(artefact).hexdigest() != digest:
-        raise ArtefactDamaged(
-            f"The artefact of {model_id} does not match its digest and was not opened. "
-            "Delete the row from ml.models and run train again."
-        )
-    return joblib.load(io.BytesIO(artefact))
+    return unpack(bytes(row[0]), digest=row[1], name=model_id)
 
 
 def holder_of(conn: Connection, alias: str) -> str | None:
