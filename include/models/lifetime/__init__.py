@@ -1,0 +1,1 @@
+"""How often customers will buy again, for how much, and what that is worth today."""
