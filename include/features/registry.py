@@ -86,7 +86,13 @@ REGISTRY = Registry(
     services=(
         FeatureService(
             name="churn",
-            features=("customer_rfm", "customer_activity"),
+            features=(
+                "customer_rfm",
+                "customer_activity",
+                "customer_lifetime",
+                "customer_basket",
+                "customer_engagement",
+            ),
             description="What the churn model learns from and scores by.",
             owner="growth",
         ),

@@ -122,6 +122,23 @@ def test_on_demand_features_are_computed_from_the_instant_and_from_what_was_know
         get_historical_features(warehouse, rows, wanted, registry=SHOP).to_table("somewhere")
 
 
+def test_an_on_demand_feature_is_computed_from_the_version_that_is_wanted_of_its_view(warehouse):
+    """A model that learnt from the first version of a view keeps it after the definition has changed."""
+    warehouse.execute(
+        """INSERT INTO features.customer_rfm_v1 (customer_id, event_time, available_time, ingested_at, seq,
+        is_tombstone, recency_days, frequency) VALUES (1, %(t)s, %(t)s, %(t)s, 1, false, 2.5, 7)""",
+        {"t": at(0)},
+    )
+    changed = Registry(views=(replace(SHOP.view("customer_rfm"), ttl=timedelta(days=9)),))
+    rows = pd.DataFrame({"customer_id": [1], "event_timestamp": pd.Series([at(0)], dtype="datetime64[us, UTC]")})
+    wanted = ["customer_rfm@1:frequency", "recency_days_now"]
+    joined = get_historical_features(warehouse, rows, wanted, registry=changed).to_df()
+    assert (joined["frequency"].tolist(), joined["recency_days_now"].tolist()) == ([7], [2.5])
+    assert "recency_days" not in joined.columns
+    with pytest.raises(UnknownVersion):
+        get_historical_features(warehouse, rows, ["recency_days_now"], registry=changed)
+
+
 def test_a_result_overwrites_nothing_and_goes_only_where_results_belong(shop):
     result = get_historical_features(shop, frame(), ["by_number"], registry=REGISTRY)
     assert result.to_table("features.mine") == 1

@@ -28,7 +28,7 @@ from include.features.history.historical import get_historical_features
 from include.features.online.postgres import online_pool
 from include.features.online.reads import AsyncOnlineFeatures, OnlineFeatures
 from include.features.online.request import BadEntityRows
-from include.features.registry import FEATURE_VIEWS, Registry, UnknownFeature
+from include.features.registry import FEATURE_VIEWS, REGISTRY, Registry, UnknownFeature
 from tests.integration.feature_shop import DAY, build_all, day, load, random_facts
 from tests.integration.online_stores import MICROSECOND, Online, bits, in_postgres, in_redis
 from tests.integration.redis_process import redis_server
@@ -114,7 +114,7 @@ def test_an_on_demand_feature_brings_its_inputs_but_does_not_show_them(shop):
 
 def test_a_service_a_version_and_single_features_are_understood(warehouse, shop):
     by_name = shop.reader.get_online_features("churn", KEYS, at=NOW).to_dict()
-    by_views = shop.reader.get_online_features(["customer_rfm", "customer_activity"], KEYS, at=NOW).to_dict()
+    by_views = shop.reader.get_online_features(REGISTRY.service("churn").features, KEYS, at=NOW).to_dict()
     assert bits(by_name) == bits(by_views)
     version = current_version(warehouse, FEATURE_VIEWS["customer_rfm"])
     of_version = shop.reader.get_online_features([version], KEYS, at=NOW).to_dict()

@@ -69,6 +69,7 @@ def plainly(at: datetime, snapshot: datetime | None, recency_days: float | None)
         "request_hour": at.hour,
         "request_weekday": at.isoweekday(),
         "request_is_weekend": int(at.weekday() in (5, 6)),
+        "request_day_of_year": at.timetuple().tm_yday,
         "request_hour_sine": math.sin(angle),
         "request_hour_cosine": math.cos(angle),
     }

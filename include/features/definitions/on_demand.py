@@ -126,6 +126,11 @@ def _weekdays(inputs: pa.RecordBatch) -> npt.NDArray[np.int64]:
     return (_microseconds(inputs) // 86_400_000_000 + 3) % 7 + 1
 
 
+def _days_of_year(inputs: pa.RecordBatch) -> npt.NDArray[np.int64]:
+    days = _microseconds(inputs).view("M8[us]").astype("M8[D]")
+    return (days - days.astype("M8[Y]").astype("M8[D]")).astype(np.int64) + 1
+
+
 # The sines of 0, 15, ... 90 degrees, written out so that every machine has the same bits, and from them those of all
 # 24 hours. The cosine of an hour is the sine of 6 hours later.
 _RISING = [0.0, 0.25881904510252074, 0.5, 0.7071067811865476, 0.8660254037844386, 0.9659258262890683, 1.0]
@@ -170,6 +175,13 @@ ON_DEMAND_FEATURES: dict[str, OnDemandFeature] = _by_name(
         unit="0 or 1",
         description="1 if the request comes on a Saturday or Sunday in UTC",
         compute=lambda inputs: pa.array((_weekdays(inputs) >= 6).astype(np.int64)),
+    ),
+    OnDemandFeature(
+        name="request_day_of_year",
+        type="integer",
+        unit="day of the year, 1 to 366",
+        description="day of the year of the request in UTC",
+        compute=lambda inputs: pa.array(_days_of_year(inputs)),
     ),
     OnDemandFeature(
         name="request_hour_sine",

@@ -92,10 +92,12 @@ def wanted_items(wanted: Wanted, *, registry: Registry = REGISTRY) -> Sequence[F
 
 
 def selections_of(
-    source: Connection | VersionSource, wanted: Wanted, *, registry: Registry = REGISTRY
+    source: Connection | VersionSource, wanted: Wanted, *, registry: Registry = REGISTRY, inputs: Sequence[str] = ()
 ) -> list[Selection]:
     """What is wanted as one selection per view, in the order first named.
 
+    :param inputs: `view:feature` that on-demand features are computed from, read besides: of the version that is wanted
+        of their view, else of the view as it is defined now.
     :raises UnknownFeature: a view, a feature or a service of that name is not registered.
     :raises UnknownVersion: a view as it is defined now was never built, or not in that version.
     :raises TwoVersions: one view is wanted in two versions.
@@ -109,6 +111,11 @@ def selections_of(
         if found.setdefault(name, version) != version:
             raise TwoVersions(f"{found[name]} and {version} are wanted at once. Ask for one after the other.")
         chosen.setdefault(name, {}).update(dict.fromkeys(names))
+    for item in inputs:
+        view, names = registry.features_of(item)
+        if view.name not in found:
+            found[view.name] = versions.current(view)
+        chosen.setdefault(view.name, {}).update(dict.fromkeys(names))
     return [
         Selection(version, tuple(each for wish in chosen[name] for each in version.view.features if each.name == wish))
         for name, version in found.items()

@@ -251,7 +251,7 @@ def get_historical_features(
     on_demand, of_views = _split(wanted_items(features, registry=registry))
     with nullcontext() if conn is None else conn.transaction():
         shown = selections_of(engine.versions, of_views, registry=registry)
-        read = selections_of(engine.versions, [*of_views, *inputs_of(on_demand)], registry=registry)
+        read = selections_of(engine.versions, of_views, registry=registry, inputs=inputs_of(on_demand))
     return HistoricalFeatures(
         conn, entity_df, tuple(shown), tuple(read), on_demand, engine, mode, known_at, timestamp_column,
         label_start_column, with_event_times,

@@ -66,7 +66,8 @@ def request_of(conn: Connection, wanted: Wanted, *, registry: Registry = REGISTR
     of_views = [name for name in names if name not in computed]
     with conn.transaction():
         shown = tuple(selections_of(conn, of_views, registry=registry))
-        read = tuple(selections_of(conn, [*of_views, *inputs_of(on_demand)], registry=registry)) if on_demand else shown
+        inputs = inputs_of(on_demand)
+        read = tuple(selections_of(conn, of_views, registry=registry, inputs=inputs)) if inputs else shown
     return OnlineRequest(read, shown, on_demand)
 
 
