@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from include.entities.window import NaiveTime, Window
+from include.features.building import plan
 from include.features.building.build import SnapshotInFuture, build_view
 from include.features.registry import FEATURE_VIEWS
 from include.features.views.customer_activity import CUSTOMER_ACTIVITY
@@ -82,6 +83,18 @@ def test_daily_builds_in_any_order_equal_one_ranged_build_when_nothing_is_late(w
     assert history(another_warehouse, with_available_time=True) == ranged
     for name in FEATURE_VIEWS:
         assert len(versions(another_warehouse, name)) == len(ranged[name])  # no corrections
+
+
+def test_keys_that_are_taken_part_by_part_give_the_same_history(warehouse, another_warehouse, monkeypatch):
+    facts = random_facts(3, start=START - DAY * 40, days=40 + DAYS)
+    for conn in (warehouse, another_warehouse):
+        load(conn, facts)
+    build_all(warehouse, RANGE)
+    monkeypatch.setattr(plan, "ROWS_AT_ONCE", 3 * DAYS)
+    build_all(another_warehouse, RANGE)
+    assert history(another_warehouse, with_available_time=True) == history(warehouse, with_available_time=True)
+    received = "SELECT entity, received, inserted FROM ops.receipts WHERE step = 'build' ORDER BY entity"
+    assert another_warehouse.execute(received).fetchall() == warehouse.execute(received).fetchall()
 
 
 @pytest.mark.parametrize("order", ["forwards", "backwards", "shuffled"])

@@ -9,9 +9,15 @@ from datetime import UTC, datetime
 from psycopg import Connection
 
 from include.entities.window import NaiveTime, Window
-from include.features.building.plan import plan_everyone, plan_touched
+from include.features.building.plan import key_parts, plan_everyone, plan_touched
 from include.features.building.touches import keep_seen, read_touches
-from include.features.building.write import Written, compute, write_corrections, write_first_builds
+from include.features.building.write import (
+    Written,
+    compute,
+    write_computed_first_builds,
+    write_corrections,
+    write_first_builds,
+)
 from include.features.definitions.snapshots import snapshots_of
 from include.features.definitions.versions import ViewVersion, apply_view
 from include.features.definitions.view import FeatureView
@@ -93,8 +99,10 @@ def _build(
     if stale:
         compute(conn, version)
         written += write_corrections(conn, version, seq=seq, written_at=written_at, of_pairs=False)
-    if missing:
-        written += write_first_builds(conn, version, seq=seq, written_at=written_at, is_computed=stale > 0)
+        written += write_computed_first_builds(conn, version, seq=seq, written_at=written_at)
+    elif missing:
+        for _ in key_parts(conn, version):
+            written += write_first_builds(conn, version, seq=seq, written_at=written_at)
     pairs = plan_touched(conn, version)
     if pairs:
         compute(conn, version)

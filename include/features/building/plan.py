@@ -6,6 +6,7 @@ A plan of everyone leaves the temporary table `planned (snapshot_at, is_first_bu
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 
 from psycopg import Connection, sql
@@ -15,6 +16,8 @@ from include.features.definitions.versions import ViewVersion
 
 _MOST = 0.2
 """From this share of touched keys on, all keys are taken at the snapshots in question."""
+ROWS_AT_ONCE = 8_000_000
+"""So many rows of keys and snapshots are computed by one query: what it sorts and groups stays within memory."""
 
 
 def plan_everyone(
@@ -75,6 +78,35 @@ def plan_everyone(
         conn.execute(sql.SQL("INSERT INTO entities ({}) {}").format(version.keys, sql.SQL(view.entity.population)))
         conn.execute("ANALYZE snapshots; ANALYZE entities")
     return missing, stale[0]
+
+
+def key_parts(conn: Connection, version: ViewVersion) -> Iterator[int]:
+    """Leave the planned keys in `entities` part by part, in their order; a ranked view sees all of them at once.
+
+    :returns: the numbers of the parts, from 1.
+    """
+    row = conn.execute("SELECT (SELECT count(*) FROM snapshots) * (SELECT count(*) FROM entities)").fetchone()
+    assert row is not None
+    parts = 1 if version.view.is_ranked else -(-row[0] // ROWS_AT_ONCE)
+    if parts <= 1:
+        yield 1
+        return
+    conn.execute("DROP TABLE IF EXISTS pg_temp.parts_of_keys")
+    conn.execute(
+        sql.SQL(
+            "CREATE TEMPORARY TABLE parts_of_keys ON COMMIT DROP AS "
+            "SELECT {keys}, ntile({parts}) OVER (ORDER BY {keys}) AS part_number FROM entities"
+        ).format(keys=version.keys, parts=sql.Literal(parts))
+    )
+    for number in range(1, parts + 1):
+        conn.execute("TRUNCATE entities")
+        conn.execute(
+            sql.SQL("INSERT INTO entities ({0}) SELECT {0} FROM parts_of_keys WHERE part_number = {1}").format(
+                version.keys, sql.Literal(number)
+            )
+        )
+        conn.execute("ANALYZE entities")
+        yield number
 
 
 def plan_touched(conn: Connection, version: ViewVersion) -> int:

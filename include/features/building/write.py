@@ -35,19 +35,23 @@ def compute(conn: Connection, version: ViewVersion) -> None:
     conn.execute("ANALYZE computed")
 
 
-def write_first_builds(
-    conn: Connection, version: ViewVersion, *, seq: int, written_at: datetime, is_computed: bool
-) -> Written:
-    """Add the rows of the planned snapshots that were never built.
+def write_first_builds(conn: Connection, version: ViewVersion, *, seq: int, written_at: datetime) -> Written:
+    """Run the view's query, whose snapshots must all be first builds; its rows go into history straight away."""
+    rows = sql.SQL("({}) AS computed").format(sql.SQL(version.view.query))
+    return _write_first_builds(conn, version, rows, seq=seq, written_at=written_at)
 
-    :param is_computed: take them from the table `computed`. Otherwise the query is run for them, which must be all that
-        `snapshots` asks for, and its rows go into history without being written twice.
-    """
+
+def write_computed_first_builds(conn: Connection, version: ViewVersion, *, seq: int, written_at: datetime) -> Written:
+    """Take the rows of the planned snapshots that were never built, if there are any, from the table `computed`."""
     rows = sql.SQL(
         "computed WHERE snapshot_at IN (SELECT planned.snapshot_at FROM planned WHERE planned.is_first_build)"
-        if is_computed
-        else "({query}) AS computed"
-    ).format(query=sql.SQL(version.view.query))
+    )
+    return _write_first_builds(conn, version, rows, seq=seq, written_at=written_at)
+
+
+def _write_first_builds(
+    conn: Connection, version: ViewVersion, rows: sql.Composable, *, seq: int, written_at: datetime
+) -> Written:
     count = conn.execute(
         sql.SQL(
             """
