@@ -32,11 +32,11 @@ def published(warehouse):
     for rank, product in enumerate((3, 2, 1), 1):
         warehouse.execute(
             "INSERT INTO ml.recommendations VALUES (1, %s, %s, %s, 'repeat', %s, %s)",
-            (rank, product, 1 / rank, MODEL, NOW),
+            (product, rank, 1 / rank, MODEL, NOW),
         )
     for rank, product in enumerate((5, 3, 4, 6), 1):
         warehouse.execute(
-            "INSERT INTO ml.popular_products VALUES (%s, %s, %s, %s, %s)", (rank, product, 9 / rank, MODEL, NOW)
+            "INSERT INTO ml.popular_products VALUES (%s, %s, %s, %s, %s)", (product, rank, 9 / rank, MODEL, NOW)
         )
     for rank, other in enumerate((3, 2), 1):
         warehouse.execute(

@@ -63,14 +63,13 @@ COMMENT ON COLUMN ml.recommendation_metrics.over_popularity IS
 
 CREATE TABLE ml.recommendations (
     customer_id bigint NOT NULL,
-    rank smallint NOT NULL CHECK (rank > 0),
     product_id bigint NOT NULL,
+    rank integer NOT NULL CHECK (rank > 0),
     score double precision NOT NULL,
     source text NOT NULL CHECK (source IN ('repeat', 'item_to_item', 'factors', 'popularity')),
     model_id text NOT NULL REFERENCES ml.recommendation_runs,
     computed_at timestamptz NOT NULL,
-    PRIMARY KEY (customer_id, rank),
-    UNIQUE (customer_id, product_id)
+    PRIMARY KEY (customer_id, product_id)
 );
 COMMENT ON TABLE ml.recommendations IS
 'One row per customer with purchases and product recommended to them, best first. Replaced whole in one transaction. '
@@ -79,8 +78,8 @@ COMMENT ON COLUMN ml.recommendations.source IS 'What spoke for the product most.
 COMMENT ON COLUMN ml.recommendations.score IS 'Comparable within a customer only.';
 
 CREATE TABLE ml.popular_products (
-    rank integer PRIMARY KEY CHECK (rank > 0),
-    product_id bigint NOT NULL UNIQUE,
+    product_id bigint PRIMARY KEY,
+    rank integer NOT NULL CHECK (rank > 0),
     score double precision NOT NULL,
     model_id text NOT NULL REFERENCES ml.recommendation_runs,
     computed_at timestamptz NOT NULL
@@ -93,7 +92,7 @@ COMMENT ON COLUMN ml.popular_products.score IS
 CREATE TABLE ml.bought_together (
     product_id bigint NOT NULL,
     other_product_id bigint NOT NULL,
-    rank smallint NOT NULL CHECK (rank > 0),
+    rank integer NOT NULL CHECK (rank > 0),
     order_count bigint NOT NULL,
     support double precision NOT NULL,
     confidence double precision NOT NULL,
@@ -101,8 +100,7 @@ CREATE TABLE ml.bought_together (
     lift double precision NOT NULL,
     model_id text NOT NULL REFERENCES ml.recommendation_runs,
     computed_at timestamptz NOT NULL,
-    PRIMARY KEY (product_id, rank),
-    UNIQUE (product_id, other_product_id),
+    PRIMARY KEY (product_id, other_product_id),
     CHECK (product_id <> other_product_id)
 );
 COMMENT ON TABLE ml.bought_together IS

@@ -1,0 +1,131 @@
+"""What is chosen on the validation windows: half-life of popularity, kind of item-to-item, weights of the blend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from include.models.recommendations.blend import ALONE, SOURCES, TIE_BREAK, Candidates, Weights, fit_sources
+from include.models.recommendations.parameters import RecommendationParameters
+from include.models.recommendations.purchases import Floats, History, Numbers
+from include.models.recommendations.ranking_metrics import AT, METRICS, per_customer
+from include.models.recommendations.sources import SIMILARITIES, ItemToItem, Popularity
+from include.models.recommendations.windows import Outcome
+
+HALF_LIVES = (7.0, 14.0, 30.0, 60.0, 120.0, 365.0)
+"""Days, tried for popularity."""
+WEIGHTS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0)
+"""Tried for each source."""
+
+NDCG = METRICS.index("ndcg")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choices:
+    """How recommendations are made; the defaults are those of a shop too young to choose.
+
+    :param weights: one per source: repeat, item_to_item, factors, popularity.
+    """
+
+    half_life_days: float = 30.0
+    similarity: str = "cosine"
+    weights: Weights = ALONE["popularity"]
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self) | {"weights": dict(zip(SOURCES, self.weights, strict=True))}
+
+    @classmethod
+    def from_json(cls, kept: dict[str, Any]) -> Choices:
+        return cls(**kept | {"weights": tuple(kept["weights"][name] for name in SOURCES)})
+
+
+def choose(cuts: Sequence[tuple[History, Outcome]], *, parameters: RecommendationParameters) -> Choices:
+    """The choices with the best NDCG at 10, over all customers of all validation windows.
+
+    Popularity is chosen for all products, item-to-item for those new to the customer, and the weights for the sum of
+    both.
+
+    :param cuts: at least one.
+    """
+    half_life = max(
+        HALF_LIVES, key=lambda tried: _pooled_ndcg(_popularity_judged(*cut, half_life=tried) for cut in cuts)
+    )
+    similarity = max(
+        SIMILARITIES,
+        key=lambda tried: _pooled_ndcg(_similar_judged(*cut, similarity=tried, parameters=parameters) for cut in cuts),
+    )
+    judged = []
+    for history, outcome in cuts:
+        sources = fit_sources(history, half_life_days=half_life, similarity=similarity, parameters=parameters)
+        batches = sources.in_batches(outcome.customers, per_source=parameters.candidates_per_source)
+        judged.append((joined([candidates for _, candidates in batches]), outcome))
+    return Choices(half_life_days=half_life, similarity=similarity, weights=_best_weights(judged))
+
+
+def joined(parts: Sequence[Candidates]) -> Candidates:
+    """Candidates of several batches as those of one."""
+    return Candidates(
+        *(np.concatenate([getattr(part, name) for part in parts]) for name in ("products", "scores", "is_bought"))
+    )
+
+
+def judge_lists(outcome: Outcome, lists: Numbers, *, new_only: bool = False) -> Floats:
+    """Metrics per customer who bought anything that counts: one row each, one column per metric."""
+    relevant = outcome.relevant_new if new_only else outcome.relevant
+    asked = relevant > 0
+    return per_customer(outcome.hits(lists)[asked], relevant[asked])
+
+
+def _best_weights(judged: Sequence[tuple[Candidates, Outcome]]) -> Weights:
+    """One weight after the other is set to what is best, from each source alone, until nothing gets better."""
+
+    def quality(weights: Weights) -> float:
+        return sum(
+            _pooled_ndcg(
+                judge_lists(outcome, candidates.lists(weights, length=AT, new_only=new_only)[0], new_only=new_only)
+                for candidates, outcome in judged
+            )
+            for new_only in (False, True)
+        )
+
+    best = max((ALONE[name] for name in SOURCES), key=quality)
+    best_quality, improves = quality(best), True
+    while improves:
+        improves = False
+        for place in range(len(SOURCES)):
+            for tried in WEIGHTS:
+                weight = max(tried, TIE_BREAK) if SOURCES[place] == "popularity" else tried
+                weights: Weights = (*best[:place], weight, *best[place + 1 :])  # type: ignore[assignment]
+                if (found := quality(weights)) > best_quality + 1e-9:
+                    best, best_quality, improves = weights, found, True
+    return best
+
+
+def _pooled_ndcg(judged: Iterable[Floats]) -> float:
+    """The mean over the customers of all windows; 0 if there are none."""
+    values = np.concatenate([each[:, NDCG] for each in judged])
+    return float(values.mean()) if len(values) else 0.0
+
+
+def _popularity_judged(history: History, outcome: Outcome, *, half_life: float) -> Floats:
+    scores = Popularity(history, half_life_days=half_life).products
+    best = np.argsort(-scores, kind="stable")[:AT]
+    best = np.pad(best, (0, AT - len(best)), constant_values=-1)
+    return judge_lists(outcome, np.broadcast_to(best, (len(outcome.customers), AT)))
+
+
+def _similar_judged(
+    history: History, outcome: Outcome, *, similarity: str, parameters: RecommendationParameters
+) -> Floats:
+    source = ItemToItem(history, similarity=similarity, neighbours=parameters.neighbours)
+    bought, lists = history.matrix(np.ones(len(history.pairs.counts))), []
+    for start in range(0, len(outcome.customers), 512):
+        batch = outcome.customers[start : start + 512]
+        scores = np.where(bought[batch].toarray() > 0, 0, source.scores(batch))
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :AT]
+        found = np.where(np.take_along_axis(scores, order, axis=1) > 0, order, -1)
+        lists.append(np.pad(found, ((0, 0), (0, AT - found.shape[1])), constant_values=-1))
+    return judge_lists(outcome, np.concatenate(lists), new_only=True)
