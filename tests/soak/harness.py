@@ -179,14 +179,16 @@ class _Course:
         self._expected.read(self._harness.world.wires(scenario.entity, reading.window))
 
     def _struck(self) -> Counter[str]:
-        """How often each kind of fault struck. What was edited in the sandbox is edited here; then the faults end."""
+        """How often each kind of fault struck, which ends them. What was edited in the sandbox is edited here.
+
+        Both at once: a request that was given up may still be on its way, and strike a fault.
+        """
         harness, struck = self._harness, Counter[str]()
-        left = harness.control("GET", "faults")
+        left = harness.control("DELETE", "faults")
         for fault, found in zip(self._scenario.faults, left, strict=True):
             struck[fault["kind"]] += found["struck"]
             for change in fault["edits"] if fault["kind"] == "edit_records" and found["struck"] else ():
                 harness.world.edit(self._scenario.entity, change)
-        harness.control("DELETE", "faults")
         return +struck
 
     def _check_failure(self, error: Exception, before: dict[str, list[str]]) -> None:

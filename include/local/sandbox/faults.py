@@ -114,8 +114,7 @@ class FaultControl:
         return [Route("/_sandbox/faults", self._change, methods=["GET", "POST", "DELETE"])]
 
     async def _change(self, request: Request) -> Response:
-        if request.method == "DELETE":
-            self._faults.clear()
+        """Answers with the faults in force; DELETE with those that it ended, after which none of them strikes."""
         if request.method == "POST":
             wanted = await request.json()
             try:
@@ -133,6 +132,8 @@ class FaultControl:
             }
             for fault in self._faults.active
         ]
+        if request.method == "DELETE":
+            self._faults.clear()
         return JSONResponse(left)
 
 
