@@ -44,7 +44,7 @@ def fit_bg_nbd(
     :raises FitRefused: the data are too few, contradict themselves, or have no most likely parameters.
     """
     histories = group(frequency, recency, age, weights)
-    repeats, exposure = histories.weight @ histories.x, histories.weight @ histories.T
+    repeats, exposure = float(histories.weight @ histories.x), float(histories.weight @ histories.T)
     found = most_likely(
         log_likelihood_of(histories), start=(0.5, 0.5 * exposure / repeats, 0.5, 2.0), weight=histories.customers
     )

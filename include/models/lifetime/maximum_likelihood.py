@@ -14,7 +14,7 @@ Floats = npt.NDArray[np.float64]
 # A parameter below or above these says that the data do not tell it from nothing, or from without end.
 LOWEST, HIGHEST = 1e-6, 1e7
 # Of the mean log-likelihood of one customer, per unit of a parameter's logarithm.
-_FLAT_ENOUGH = 1e-6
+_FLAT_ENOUGH = 1e-5
 _STEP = 1e-4
 
 
@@ -29,7 +29,7 @@ class Optimum:
     :param parameters: the most likely values, in the order of the function.
     :param log_likelihood: of all customers together.
     :param covariance: of the natural logarithms of the parameters (inverse of the observed information). A parameter at
-        a bound counts as known: its row and column are 0.
+        a bound counts as known: its row and column are 0. NaN where the likelihood is flat, so that nobody can say.
     :param at_bound: for each parameter whether it stopped at the smallest or the greatest value allowed.
     """
 
@@ -114,6 +114,8 @@ def _information(loss: Callable[[Floats], tuple[float, Floats]], at: Floats) -> 
 
 def _covariance(information: Floats, free: npt.NDArray[np.bool_]) -> Floats:
     covariance = np.zeros_like(information)
+    kept = information[np.ix_(free, free)]
     if free.any():
-        covariance[np.ix_(free, free)] = np.linalg.pinv(information[np.ix_(free, free)], hermitian=True)
+        is_known = np.linalg.eigvalsh(kept).min() > 0
+        covariance[np.ix_(free, free)] = np.linalg.inv(kept) if is_known else np.nan
     return covariance
