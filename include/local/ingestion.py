@@ -14,10 +14,12 @@ from include.local.places import CHECKOUT, Places
 from include.local.shop import last_shop
 
 
-def ingestion(arguments: list[str], *, places: Places) -> int:
+def ingestion(arguments: list[str], *, places: Places, module: str = "include.ingestion") -> int:
     """Run one command with the settings that tasks have here, and return its exit code.
 
     Postgres is started when it is down. The sandbox is not: these commands ask no API.
+
+    :param module: whose command it is.
 
     :raises LocalStackError: Postgres does not start.
     """
@@ -26,7 +28,7 @@ def ingestion(arguments: list[str], *, places: Places) -> int:
         connections=connections(warehouse_dsn=dsn(places=places), sandbox_port=0, keys=load_keys(places.keys)),
         storage=places.storage / last_shop(places.shop).database,
     )
-    command = [sys.executable, "-m", "include.ingestion", *(arguments or ["--help"])]
+    command = [sys.executable, "-m", module, *(arguments or ["--help"])]
     return subprocess.run(command, env=environment, cwd=CHECKOUT).returncode  # noqa: S603  # our own module
 
 

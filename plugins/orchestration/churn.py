@@ -1,13 +1,28 @@
-"""The four tasks of the churn model. Only ids pass between them; rows and models stay in storage and `ml`."""
+"""The tasks of the churn model. Only ids pass between them; rows and models stay in storage and `ml`."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
-from airflow.sdk import get_current_context, task
+from airflow.sdk import Param, get_current_context, task
 
 from orchestration.window import run_window
+
+GATE_PARAMS = {
+    "largest_calibration_error": Param(
+        0.1,
+        type="number",
+        minimum=0,
+        maximum=1,
+        title="Largest calibration error",
+        description="Expected calibration error on the test rows (ten bins) up to which a model may be promoted. With "
+        "few customers even true probabilities show some: about 0.03 with 1,000, 0.08 with 150.",
+    ),
+}
+"""What the gate asks besides better figures, in the trigger form of churn_model."""
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +37,7 @@ def build_training_set() -> str:
     from orchestration.connections import storage
 
     try:
-        with _warehouse() as conn:
+        with warehouse() as conn:
             training_set = build(
                 conn, window=run_window(get_current_context()), storage=storage(), now=datetime.now(UTC)
             )
@@ -38,8 +53,9 @@ def train(training_set_id: str) -> str:
     from include.models.churn.train import train as fit
     from orchestration.connections import storage
 
-    with _warehouse() as conn:
-        return fit(conn, training_set_id=training_set_id, storage=storage(), now=datetime.now(UTC)).model_id
+    with warehouse() as conn:
+        model = fit(conn, registry(), training_set_id=training_set_id, storage=storage(), now=datetime.now(UTC))
+    return model.model_id
 
 
 @task
@@ -48,22 +64,46 @@ def evaluate(model_id: str) -> str:
     from include.models.churn.evaluate import evaluate as judge
     from orchestration.connections import storage
 
-    with _warehouse() as conn:
-        judge(conn, model_id=model_id, storage=storage(), now=datetime.now(UTC))
+    with warehouse() as conn:
+        judge(conn, registry(), model_id=model_id, storage=storage(), now=datetime.now(UTC))
     return model_id
 
 
+def approve_champion(model_id: str):
+    """Ask a person, where that is switched on and the model passes the gate."""
+    from orchestration.approval import ApprovePromotion
+
+    return ApprovePromotion(task_id="approve_champion", model_id=model_id).output
+
+
 @task
-def promote(model_id: str) -> None:
-    """Make it the champion if it beats the baselines and the champion; else say why not."""
+def promote(model_id: str, answer: dict[str, str]) -> None:
+    """Make it the champion if it passes the gate and nobody who was asked said no; else say why not.
+
+    :param answer: of `approve_champion`; empty when nobody was asked.
+    """
     from include.models.churn.promote import promote as decide
 
-    with _warehouse() as conn:
-        decide(conn, model_id=model_id, now=datetime.now(UTC))
+    gate = gate_of(get_current_context())
+    with warehouse() as conn:
+        decide(conn, registry(), model_id=model_id, now=datetime.now(UTC), **gate, **(answer or {}))
 
 
-def _warehouse():
+def gate_of(context: Mapping[str, Any]) -> dict[str, Any]:
+    """What of the gate is set by the run's parameters."""
+    return {name: context["params"][name] for name in GATE_PARAMS}
+
+
+def warehouse():
+    """A connection to the warehouse."""
     from include.warehouse.connection import connect_warehouse
     from orchestration.connections import warehouse_dsn
 
     return connect_warehouse(warehouse_dsn())
+
+
+def registry():
+    """The model registry."""
+    from include.models.registry.settings import registry_from_environment
+
+    return registry_from_environment()

@@ -21,6 +21,11 @@ NEEDS_A_PERSON = [
     "include.warehouse.errors.ReceiptDoesNotClose",
     "include.entities.window.EmptyWindow",
     "include.entities.window.NaiveTime",
+    "include.features.history.training_sets.TrainingSetLost",
+    "include.models.registry.errors.ArtefactDamaged",
+    "include.models.registry.errors.ModelMissing",
+    "include.models.registry.errors.BadRegistrySetting",
+    "include.models.churn.promote.EvaluationOutOfDate",
     "orchestration.window.NoWindow",
     "orchestration.window.WindowNotOver",
     "orchestration.connections.NotConfigured",
@@ -29,6 +34,7 @@ NEEDS_A_PERSON = [
 NEEDS_TIME = {
     "include.sources.errors.CircuitOpen": timedelta(minutes=2),
     "include.sources.errors.SourceUnreachable": timedelta(minutes=5),
+    "include.models.registry.errors.RegistryUnreachable": timedelta(minutes=2),
     "include.ingestion.errors.LandingUnreachable": timedelta(minutes=5),
     "include.ingestion.errors.LandingNotWritable": timedelta(minutes=5),
 }

@@ -13,8 +13,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 WINDOWED = {"shop_to_features", "market_signals", "churn_model"}
+ON_ASSETS = {"product_recommendations"}
 BY_HAND = {"landing_replay", "customer_erasure", "quarantine_replay"}
-EXPECTED = {*WINDOWED, *BY_HAND, "landing_retention", "feature_store_upkeep"}
+EXPECTED = {*WINDOWED, *ON_ASSETS, *BY_HAND, "landing_retention", "feature_store_upkeep"}
 VERBS = (
     "extract",
     "validate",
@@ -23,6 +24,7 @@ VERBS = (
     "publish",
     "train",
     "evaluate",
+    "approve",
     "promote",
     "expire",
     "replay",
@@ -34,7 +36,7 @@ VERBS = (
     "mirror",
 )
 MAY_IMPORT = {"airflow", "orchestration", "datetime"}
-HEAVY = {"pandas", "sklearn", "great_expectations", "pyarrow", "psycopg"}
+HEAVY = {"pandas", "sklearn", "great_expectations", "pyarrow", "psycopg", "implicit", "scipy", "mlflow"}
 
 dag_files = pytest.mark.parametrize("path", sorted((ROOT / "dags").glob("*.py")), ids=lambda path: path.stem)
 each_dag = pytest.mark.parametrize("dag_id", sorted(EXPECTED))
@@ -66,6 +68,13 @@ def test_a_dag_covers_a_window_and_can_be_given_one(dag_bag, dag_id):
     assert type(timetable).__name__ == "CronDataIntervalTimetable", (
         f"{dag_id}: schedule it by CronDataIntervalTimetable; @daily and cron strings give empty intervals."
     )
+
+
+@pytest.mark.parametrize("dag_id", sorted(ON_ASSETS))
+def test_what_waits_for_assets_alone_takes_their_window_and_can_be_given_one(dag_bag, dag_id):
+    dag = dag_bag.dags[dag_id]
+    assert {"start", "end"} <= set(dag.params), f"{dag_id}: pass params=WINDOW_PARAMS."
+    assert type(dag.timetable).__name__ == "AssetTriggeredTimetable", f"{dag_id}: schedule it by its assets."
 
 
 @pytest.mark.parametrize("dag_id", sorted(BY_HAND))

@@ -27,7 +27,7 @@ STEPS = {
           for entity in ("weather_daily", "stock_prices_daily")),
         "summarize_window",
     },
-    "churn_model": {"build_training_set", "train", "evaluate", "promote"},
+    "churn_model": {"build_training_set", "train", "evaluate", "approve_champion", "promote"},
 }  # fmt: skip
 
 

@@ -26,3 +26,19 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
     yield mount
     for folder in mounted:
         subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.fixture(scope="session")
+def registry_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty model registry to copy."""
+    from tests.integration.registry_stores import make_sqlite
+
+    return make_sqlite(tmp_path_factory.mktemp("registry"))
+
+
+@pytest.fixture
+def registry(registry_file: Path, tmp_path: Path):
+    """A fresh model registry."""
+    from tests.integration.registry_stores import sqlite_registry
+
+    return sqlite_registry(registry_file, tmp_path / "registry")

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import psycopg
 import pyarrow.parquet
@@ -17,13 +16,14 @@ from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_s
 
 from include.entities.window import Window
 from include.features.registry import FEATURE_VIEWS
-from include.models.churn.evaluate import CHAMPION, evaluate
+from include.models.churn.evaluate import evaluate
 from include.models.churn.parameters import ChurnParameters
 from include.models.churn.pipeline import baseline, inputs
 from include.models.churn.promote import EvaluationOutOfDate, promote
 from include.models.churn.train import train
 from include.models.churn.training_set import NotEnoughData, TrainingSetLost, build_training_set, read_training_set
-from include.models.registry import ArtefactDamaged, ModelMissing, holder_of, load_artefact, pack
+from include.models.registry.errors import ModelMissing
+from include.models.registry.model_registry import ModelRegistry
 from include.warehouse.connection import connect_warehouse
 from include.warehouse.receipts import loaded_stretches
 from tests.integration.feature_oracle import Past
@@ -92,11 +92,16 @@ def build(conn, storage: Path, *, window: Window = WINDOW, parameters: ChurnPara
     return build_training_set(conn, window=window, storage=storage, now=NOW, parameters=parameters)
 
 
-def run_all(conn, storage: Path, **choices):
+def run_all(conn, registry: ModelRegistry, storage: Path, **choices):
     training_set = build(conn, storage, **choices)
-    model = train(conn, training_set_id=training_set.training_set_id, storage=storage, now=NOW)
-    evaluation = evaluate(conn, model_id=model.model_id, storage=storage, now=NOW)
-    return training_set, evaluation, promote(conn, model_id=model.model_id, now=NOW)
+    model = train(conn, registry, training_set_id=training_set.training_set_id, storage=storage, now=NOW)
+    evaluation = evaluate(conn, registry, model_id=model.model_id, storage=storage, now=NOW)
+    return training_set, evaluation, promote(conn, registry, model_id=model.model_id, now=NOW)
+
+
+def champion_id(registry: ModelRegistry) -> str | None:
+    champion = registry.holder_of("churn")
+    return champion.model_id if champion else None
 
 
 def counts(conn) -> dict[str, int]:
@@ -202,12 +207,12 @@ def test_what_became_known_later_does_not_reach_the_features(shop, tmp_path):
     pd.testing.assert_frame_equal(after.loc[known.index].drop(columns="is_churned"), known.drop(columns="is_churned"))
 
 
-def test_the_same_run_again_duplicates_nothing_and_gives_the_same_numbers(shop, tmp_path):
-    first = run_all(shop, tmp_path)
+def test_the_same_run_again_duplicates_nothing_and_gives_the_same_numbers(shop, registry, tmp_path):
+    first = run_all(shop, registry, tmp_path)
     file = tmp_path / first[0].path
     content, before = file.read_bytes(), counts(shop)
     models = shop.execute("SELECT xmin::text, m::text FROM ml.models AS m").fetchall()
-    again = run_all(shop, tmp_path)
+    again = run_all(shop, registry, tmp_path)
     assert again[0] == first[0]
     assert again[1].scores == first[1].scores
     assert (first[2].is_promoted, again[2].is_promoted, again[2].is_champion) == (True, False, True)
@@ -217,16 +222,16 @@ def test_the_same_run_again_duplicates_nothing_and_gives_the_same_numbers(shop, 
     assert [path.name for path in file.parent.iterdir()] == [file.name]
 
 
-def test_training_anew_from_the_same_data_gives_the_same_probabilities(shop, tmp_path):
-    first = run_all(shop, tmp_path)[1]
+def test_training_anew_from_the_same_data_gives_the_same_probabilities(shop, registry, tmp_path):
+    first = run_all(shop, registry, tmp_path)[1]
     shop.execute("TRUNCATE ml.training_sets CASCADE")
     shop.commit()
-    again = run_all(shop, tmp_path / "elsewhere")[1]
+    again = run_all(shop, registry, tmp_path / "elsewhere")[1]
     assert again == replace(first)
 
 
-def test_every_stored_metric_is_what_the_artefact_gives_on_the_test_rows(shop, tmp_path):
-    training_set, evaluation, promotion = run_all(shop, tmp_path)
+def test_every_stored_metric_is_what_the_artefact_gives_on_the_test_rows(shop, registry, tmp_path):
+    training_set, evaluation, promotion = run_all(shop, registry, tmp_path)
     _, test = read_training_set(shop, training_set_id=training_set.training_set_id, storage=tmp_path)
     outcomes = test["is_churned"].to_numpy(bool)
     assert evaluation.churn_rate == pytest.approx(outcomes.mean())
@@ -235,7 +240,7 @@ def test_every_stored_metric_is_what_the_artefact_gives_on_the_test_rows(shop, t
         for scorer, metric, value in shop.execute("SELECT scorer, metric, value FROM ml.evaluations").fetchall()
     }
     assert {scorer for scorer, _ in stored} == {"model", "recency_only", "rfm_score"}
-    for scorer, pipeline in load_artefact(shop, promotion.model_id).items():
+    for scorer, pipeline in registry.load("churn", registry.find("churn", promotion.model_id).version).items():
         probabilities = pipeline.predict_proba(inputs(test))[:, 1]
         assert stored[scorer, "auc"] == pytest.approx(roc_auc_score(outcomes, probabilities))
         assert stored[scorer, "average_precision"] == pytest.approx(average_precision_score(outcomes, probabilities))
@@ -248,8 +253,8 @@ def test_every_stored_metric_is_what_the_artefact_gives_on_the_test_rows(shop, t
         assert [float(value) for value in bins] == pytest.approx([len(test), probabilities.sum(), outcomes.sum()])
 
 
-def test_baselines_rank_as_the_one_number_they_look_at(shop, tmp_path):
-    training_set, evaluation, _ = run_all(shop, tmp_path)
+def test_baselines_rank_as_the_one_number_they_look_at(shop, registry, tmp_path):
+    training_set, evaluation, _ = run_all(shop, registry, tmp_path)
     _, test = read_training_set(shop, training_set_id=training_set.training_set_id, storage=tmp_path)
     outcomes = test["is_churned"].to_numpy(bool)
     total = (test["recency_score"] + test["frequency_score"] + test["monetary_score"]).to_numpy(float)
@@ -257,10 +262,10 @@ def test_baselines_rank_as_the_one_number_they_look_at(shop, tmp_path):
     assert evaluation.scores["rfm_score"]["auc"] == pytest.approx(roc_auc_score(outcomes, -total))
 
 
-def test_a_model_that_beats_its_baselines_becomes_champion_with_the_reason(shop, tmp_path):
-    _, evaluation, promotion = run_all(shop, tmp_path)
+def test_a_model_that_beats_its_baselines_becomes_champion_with_the_reason(shop, registry, tmp_path):
+    _, evaluation, promotion = run_all(shop, registry, tmp_path)
     assert promotion.is_promoted
-    assert holder_of(shop, CHAMPION) == promotion.model_id
+    assert champion_id(registry) == promotion.model_id
     status, reason = shop.execute("SELECT status, status_reason FROM ml.models").fetchone()
     assert status == "champion"
     assert f"auc {evaluation.scores['model']['auc']:.4f} against" in reason
@@ -269,56 +274,59 @@ def test_a_model_that_beats_its_baselines_becomes_champion_with_the_reason(shop,
     ]
 
 
-def test_a_model_no_better_than_a_baseline_is_refused_with_the_reason(shop, tmp_path):
+def test_a_model_no_better_than_a_baseline_is_refused_with_the_reason(shop, registry, tmp_path):
     training_set = build(shop, tmp_path)
-    model = train(shop, training_set_id=training_set.training_set_id, storage=tmp_path, now=NOW)
-    scorers = load_artefact(shop, model.model_id)
+    model = train(shop, registry, training_set_id=training_set.training_set_id, storage=tmp_path, now=NOW)
+    kept = registry.find("churn", model.model_id)
+    scorers = registry.load("churn", kept.version)
     training, _ = read_training_set(shop, training_set_id=training_set.training_set_id, storage=tmp_path)
     scorers["model"] = baseline("rfm_score").fit(inputs(training), training["is_churned"].astype(bool))
-    artefact, digest = pack(scorers)
-    shop.execute("UPDATE ml.models SET artefact = %s, artefact_digest = %s", (artefact, digest))
+    worse = registry.register(
+        "churn", scorers, model_id="worse", parameters={}, metrics={}, tags=kept.tags, card="# worse"
+    )
+    shop.execute("UPDATE ml.models SET registry_version = %s", (worse.version,))
     shop.commit()
-    evaluate(shop, model_id=model.model_id, storage=tmp_path, now=NOW)
-    promotion = promote(shop, model_id=model.model_id, now=NOW)
+    evaluate(shop, registry, model_id=model.model_id, storage=tmp_path, now=NOW)
+    promotion = promote(shop, registry, model_id=model.model_id, now=NOW)
     assert not promotion.is_promoted
-    assert "does not beat" in promotion.reason
+    assert "does not pass" in promotion.reason
     assert "of rfm_score" in promotion.reason
-    assert holder_of(shop, CHAMPION) is None
+    assert champion_id(registry) is None
     assert shop.execute("SELECT status, status_reason FROM ml.models").fetchone() == ("refused", promotion.reason)
 
 
-def test_a_candidate_is_compared_with_the_champion_on_its_own_test_rows(shop, tmp_path):
-    _, _, first = run_all(shop, tmp_path)
+def test_a_candidate_is_compared_with_the_champion_on_its_own_test_rows(shop, registry, tmp_path):
+    _, _, first = run_all(shop, registry, tmp_path)
     # The same rows under other parameters: the candidate equals the champion, and equal is not better.
-    _, evaluation, second = run_all(shop, tmp_path, parameters=replace(PARAMETERS, least_rows=51))
+    _, evaluation, second = run_all(shop, registry, tmp_path, parameters=replace(PARAMETERS, least_rows=51))
     assert second.model_id != first.model_id
     assert evaluation.champion_id == first.model_id
     assert evaluation.scores["champion"] == evaluation.scores["model"]
     assert not second.is_promoted
     assert "of champion" in second.reason
-    assert holder_of(shop, CHAMPION) == first.model_id
+    assert champion_id(registry) == first.model_id
 
 
-def test_a_model_of_an_older_test_snapshot_never_takes_the_place(shop, tmp_path):
-    run_all(shop, tmp_path)
+def test_a_model_of_an_older_test_snapshot_never_takes_the_place(shop, registry, tmp_path):
+    run_all(shop, registry, tmp_path)
     earlier = END - DAY * 28
     build_features_at(shop, coverage_end=earlier)
-    _, _, older = run_all(shop, tmp_path, window=Window(earlier - DAY, earlier))
+    _, _, older = run_all(shop, registry, tmp_path, window=Window(earlier - DAY, earlier))
     assert not older.is_promoted
     assert "older than that of the champion" in older.reason
 
 
-def test_a_comparison_with_a_former_champion_is_not_used(shop, tmp_path):
+def test_a_comparison_with_a_former_champion_is_not_used(shop, registry, tmp_path):
     ids = []
     for least_rows in (50, 51):
         training_set = build(shop, tmp_path, parameters=replace(PARAMETERS, least_rows=least_rows))
-        model = train(shop, training_set_id=training_set.training_set_id, storage=tmp_path, now=NOW)
-        evaluate(shop, model_id=model.model_id, storage=tmp_path, now=NOW)
+        model = train(shop, registry, training_set_id=training_set.training_set_id, storage=tmp_path, now=NOW)
+        evaluate(shop, registry, model_id=model.model_id, storage=tmp_path, now=NOW)
         ids.append(model.model_id)
-    assert promote(shop, model_id=ids[0], now=NOW).is_promoted
+    assert promote(shop, registry, model_id=ids[0], now=NOW).is_promoted
     with pytest.raises(EvaluationOutOfDate, match="Run evaluate again"):
-        promote(shop, model_id=ids[1], now=NOW)
-    assert holder_of(shop, CHAMPION) == ids[0]
+        promote(shop, registry, model_id=ids[1], now=NOW)
+    assert champion_id(registry) == ids[0]
 
 
 def test_a_shop_without_orders_is_told_what_a_model_needs(warehouse, tmp_path):
@@ -381,33 +389,25 @@ def test_snapshots_without_features_are_not_enough(shop, tmp_path):
         build(shop, tmp_path)
 
 
-def test_an_artefact_whose_bytes_changed_is_not_opened(shop, tmp_path):
-    _, _, promotion = run_all(shop, tmp_path)
-    harmful = pack(np.arange(3))[0]
-    shop.execute("UPDATE ml.models SET artefact = %s", (harmful,))
-    with pytest.raises(ArtefactDamaged, match="was not opened"):
-        load_artefact(shop, promotion.model_id)
-
-
-def test_a_lost_or_changed_training_set_is_noticed(shop, tmp_path):
+def test_a_lost_or_changed_training_set_is_noticed(shop, registry, tmp_path):
     training_set = build(shop, tmp_path)
     file = tmp_path / training_set.path
     rows = pyarrow.parquet.read_table(file)
     pyarrow.parquet.write_table(rows.slice(1), file)
     with pytest.raises(TrainingSetLost, match="is not what was written"):
-        train(shop, training_set_id=training_set.training_set_id, storage=tmp_path, now=NOW)
+        train(shop, registry, training_set_id=training_set.training_set_id, storage=tmp_path, now=NOW)
     file.write_bytes(b"PAR1 half a file")
     with pytest.raises(TrainingSetLost, match="cannot be read"):
-        train(shop, training_set_id=training_set.training_set_id, storage=tmp_path, now=NOW)
+        train(shop, registry, training_set_id=training_set.training_set_id, storage=tmp_path, now=NOW)
     file.unlink()
     with pytest.raises(TrainingSetLost, match="Run build_training_set"):
-        train(shop, training_set_id=training_set.training_set_id, storage=tmp_path, now=NOW)
+        train(shop, registry, training_set_id=training_set.training_set_id, storage=tmp_path, now=NOW)
     with pytest.raises(TrainingSetLost, match="There is no training set 'churn-none'"):
-        train(shop, training_set_id="churn-none", storage=tmp_path, now=NOW)
+        train(shop, registry, training_set_id="churn-none", storage=tmp_path, now=NOW)
 
 
-def test_unknown_models_are_named(shop, tmp_path):
+def test_unknown_models_are_named(shop, registry, tmp_path):
     with pytest.raises(ModelMissing, match=r"'churn-model-none'.*Run train"):
-        evaluate(shop, model_id="churn-model-none", storage=tmp_path, now=NOW)
+        evaluate(shop, registry, model_id="churn-model-none", storage=tmp_path, now=NOW)
     with pytest.raises(ModelMissing, match="Run evaluate first"):
-        promote(shop, model_id="churn-model-none", now=NOW)
+        promote(shop, registry, model_id="churn-model-none", now=NOW)

@@ -10,6 +10,7 @@ import pytest
 from include.ingestion.landing import Landing
 from include.local.commands import dsn
 from include.local.ingestion import ingestion
+from include.local.models import models
 from include.local.places import Places
 from include.local.postgres import PostgresServer
 from include.local.shop import last_shop
@@ -44,3 +45,12 @@ def test_without_a_command_the_help_lists_them_and_a_wrong_one_is_told(places, c
     assert all(command in told for command in ("replay", "expire", "erase"))
     assert ingestion(["replay"], places=places) == 2
     assert "--help shows an example" in capfd.readouterr().err
+
+
+def test_models_are_looked_after_by_the_same_way(places, capfd):
+    assert models([], places=places) == 0
+    told = capfd.readouterr().out
+    assert all(command in told for command in ("list", "show", "rollback"))
+    assert models(["rollback", "churn", "--reason", "x"], places=places) == 1
+    assert "nothing to roll back" in capfd.readouterr().err
+    assert (places.storage / last_shop(places.shop).database / "models" / "mlflow.db").is_file()

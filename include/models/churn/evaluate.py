@@ -14,13 +14,14 @@ from psycopg import Connection
 from psycopg.types.json import Jsonb
 
 from include.models.churn.pipeline import inputs
+from include.models.churn.train import NAME
 from include.models.churn.training_set import read_training_set
+from include.models.index import registry_version
 from include.models.metrics import CalibrationBin, calibration, judge
-from include.models.registry import ModelMissing, holder_of, load_artefact
+from include.models.registry.errors import ModelMissing
+from include.models.registry.model_registry import ModelRegistry
 
 logger = logging.getLogger(__name__)
-
-CHAMPION = "churn_champion"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,25 +41,23 @@ class Evaluation:
     champion_id: str | None
 
 
-def evaluate(conn: Connection, *, model_id: str, storage: Path, now: datetime) -> Evaluation:
+def evaluate(conn: Connection, registry: ModelRegistry, *, model_id: str, storage: Path, now: datetime) -> Evaluation:
     """Score the test rows with the model, its baselines and the champion in use, and keep every metric.
 
     :raises ModelMissing: there is no such model.
     :raises ArtefactDamaged: an artefact is not what was stored.
     :raises TrainingSetLost: the training set's file is gone or changed.
+    :raises RegistryUnreachable: MLflow does not answer.
     """
     started = time.monotonic()
     with conn.transaction():
-        row = conn.execute("SELECT training_set_id FROM ml.models WHERE model_id = %s", (model_id,)).fetchone()
-        if row is None:
-            raise ModelMissing(f"There is no model {model_id!r} in ml.models. Run train first.")
-        training, test = read_training_set(conn, training_set_id=row[0], storage=storage)
-        scorers = dict(load_artefact(conn, model_id))
-        champion_id = holder_of(conn, CHAMPION)
-        if champion_id not in (None, model_id):
-            scorers["champion"] = load_artefact(conn, champion_id)["model"]
-        else:
-            champion_id = None
+        kept = registry.version(NAME, registry_version(conn, model_id))
+        training, test = read_training_set(conn, training_set_id=kept.tags["training_set_id"], storage=storage)
+        scorers: dict[str, Any] = dict(registry.load(NAME, kept.version))  # type: ignore[call-overload]
+        champion, champion_id = registry.holder_of(NAME), None
+        if champion is not None and champion.model_id != model_id:
+            scorers["champion"] = registry.load(NAME, champion.version)["model"]  # type: ignore[index]
+            champion_id = champion.model_id
         outcomes = test["is_churned"].to_numpy(dtype=bool)
         probabilities = {name: scorer.predict_proba(inputs(test))[:, 1] for name, scorer in scorers.items()}
         evaluation = Evaluation(
@@ -71,6 +70,13 @@ def evaluate(conn: Connection, *, model_id: str, storage: Path, now: datetime) -
         )
         bins = {name: calibration(outcomes, np.asarray(scored)) for name, scored in probabilities.items()}
         _store(conn, evaluation, bins, now=now)
+        registry.add(
+            kept,
+            metrics={
+                f"{name}.{metric}": value for name, of in evaluation.scores.items() for metric, value in of.items()
+            },
+            files={},
+        )
     for name, metrics in evaluation.scores.items():
         logger.info(
             "evaluate_churn model_id=%s scorer=%s test_rows=%d churn_rate=%.4f %s seconds=%.2f",

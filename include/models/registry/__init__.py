@@ -1,9 +1,12 @@
 """Models as they are kept: versions with their artefacts, and the names of those in use, in MLflow."""
 
-from include.models.registry.artefact import pack as pack
-from include.models.registry.errors import ArtefactDamaged as ArtefactDamaged
-from include.models.registry.errors import ModelMissing as ModelMissing
-from include.models.registry.warehouse import holder_of as holder_of
-from include.models.registry.warehouse import load_artefact as load_artefact
-from include.models.registry.warehouse import set_alias as set_alias
-from include.models.registry.warehouse import set_status as set_status
+import os
+
+# MLflow takes these from the environment alone. Its own timeout and tries, 120 s and seven, keep a task for minutes.
+_DEFAULTS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+}
+os.environ.update({name: value for name, value in _DEFAULTS.items() if name not in os.environ})

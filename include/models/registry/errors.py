@@ -11,3 +11,7 @@ class ArtefactDamaged(RuntimeError):
 
 class RegistryUnreachable(RuntimeError):
     """MLflow did not answer, or refused; the text says which address and why. It gets time, then it is tried again."""
+
+
+class BadRegistrySetting(ValueError):
+    """A setting of the registry is missing; the text says which."""

@@ -6,11 +6,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from include.models.registry.errors import BadRegistrySetting
 from include.models.registry.model_registry import ModelRegistry
-
-
-class BadSetting(ValueError):
-    """A setting of the registry is missing; the text says which."""
 
 
 def registry_from_environment(environment: Mapping[str, str] | None = None) -> ModelRegistry:
@@ -20,7 +17,7 @@ def registry_from_environment(environment: Mapping[str, str] | None = None) -> M
     REGULARS_STORAGE. MLFLOW_ARTEFACT_ROOT is where artefacts go; empty, it is the folder `models/artefacts` of
     REGULARS_STORAGE, and with a server what that server says.
 
-    :raises BadSetting: neither an address nor the folder is set.
+    :raises BadRegistrySetting: neither an address nor the folder is set.
     :raises RegistryUnreachable: nobody answers at the address.
     """
     environment = os.environ if environment is None else environment
@@ -28,7 +25,7 @@ def registry_from_environment(environment: Mapping[str, str] | None = None) -> M
     root = environment.get("MLFLOW_ARTEFACT_ROOT", "")
     storage = environment.get("REGULARS_STORAGE", "")
     if not storage and not (address and (root or address.startswith("http"))):
-        raise BadSetting(
+        raise BadRegistrySetting(
             "REGULARS_STORAGE is not set, and MLFLOW_TRACKING_URI names no server. Set REGULARS_STORAGE to the folder "
             "that every worker can write to, or MLFLOW_TRACKING_URI to the address of an MLflow server."
         )
