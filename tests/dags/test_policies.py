@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-WINDOWED = {"shop_to_features", "market_signals", "churn_model"}
+WINDOWED = {"shop_to_features", "market_signals", "churn_model", "lifetime_value"}
 ON_ASSETS = {"product_recommendations"}
 BY_HAND = {"landing_replay", "customer_erasure", "quarantine_replay"}
 EXPECTED = {*WINDOWED, *ON_ASSETS, *BY_HAND, "landing_retention", "feature_store_upkeep"}
@@ -34,6 +34,9 @@ VERBS = (
     "thin",
     "compact",
     "mirror",
+    "fit",
+    "score",
+    "monitor",
 )
 MAY_IMPORT = {"airflow", "orchestration", "datetime"}
 HEAVY = {"pandas", "sklearn", "great_expectations", "pyarrow", "psycopg", "implicit", "scipy", "mlflow"}

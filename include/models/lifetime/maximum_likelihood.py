@@ -16,6 +16,8 @@ LOWEST, HIGHEST = 1e-6, 1e7
 # Of the mean log-likelihood of one customer, per unit of a parameter's logarithm.
 _FLAT_ENOUGH = 1e-5
 _STEP = 1e-4
+# Curvatures below this are those of the rounding.
+_FLAT = 1e-7
 
 
 class FitRefused(ValueError):
@@ -29,7 +31,8 @@ class Optimum:
     :param parameters: the most likely values, in the order of the function.
     :param log_likelihood: of all customers together.
     :param covariance: of the natural logarithms of the parameters (inverse of the observed information). A parameter at
-        a bound counts as known: its row and column are 0. NaN where the likelihood is flat, so that nobody can say.
+        a bound counts as known: its row and column are 0. So does a direction in which the likelihood is flat: what
+        the model says of customers like those it saw does not change along it.
     :param at_bound: for each parameter whether it stopped at the smallest or the greatest value allowed.
     """
 
@@ -113,9 +116,10 @@ def _information(loss: Callable[[Floats], tuple[float, Floats]], at: Floats) -> 
 
 
 def _covariance(information: Floats, free: npt.NDArray[np.bool_]) -> Floats:
+    """The inverse on the free parameters, without the directions in which the likelihood is flat."""
     covariance = np.zeros_like(information)
-    kept = information[np.ix_(free, free)]
     if free.any():
-        is_known = np.linalg.eigvalsh(kept).min() > 0
-        covariance[np.ix_(free, free)] = np.linalg.inv(kept) if is_known else np.nan
+        curvature, directions = np.linalg.eigh(information[np.ix_(free, free)])
+        known = curvature > _FLAT
+        covariance[np.ix_(free, free)] = (directions[:, known] / curvature[known]) @ directions[:, known].T
     return covariance
