@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -11,12 +12,25 @@ import pyarrow as pa
 
 from include.features.definitions.on_demand import INSTANT, compute_on_demand
 from include.features.definitions.selection import ARROW_TYPES, NOT_FOUND, OUTSIDE_TTL, PRESENT
-from include.features.definitions.view import Feature
+from include.features.definitions.view import Feature, FeatureView
 from include.features.online.request import Keys, OnlineRequest
 
 NULL = "null"
 """The status of a value that is null in a row that was found."""
 KEY_ARROW_TYPES = {"integer": pa.int64(), "text": pa.string()}
+
+
+@dataclass(frozen=True, slots=True)
+class ViewRows:
+    """What was found of one view, per entity row.
+
+    :param event_times: the snapshot of the row found, also of one outside its TTL; None if there is none.
+    :param statuses: `present`, `not found` or `outside ttl`.
+    """
+
+    view: FeatureView
+    event_times: Sequence[datetime | None]
+    statuses: Sequence[str]
 
 
 class OnlineResponse:
@@ -93,6 +107,13 @@ class OnlineResponse:
             for feature in selection.features
         }
         return instants | {name: [self.at] * len(self) for name in self._on_demand}
+
+    @property
+    def views(self) -> list[ViewRows]:
+        """Every view that was read, also those that only on-demand features need."""
+        return [
+            ViewRows(selection.view, *self._found[selection.status_column]) for selection in self._request.selections
+        ]
 
     def _take_columns(self, columns: Sequence[tuple[Any, ...]] | None) -> None:
         place = 0

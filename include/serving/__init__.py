@@ -1,0 +1,1 @@
+"""The API: predictions, recommendations and features for other programs, over HTTP."""
