@@ -9,3 +9,6 @@ SHOP_LOAD_REQUESTED = Asset(name="shop_load_requested", uri="regulars://shop/loa
 
 FEATURES = Asset(name="features", uri="regulars://features", group="features")
 """The online features have been published."""
+
+ORDERS = Asset(name="orders", uri="regulars://shop/orders", group="shop")
+"""Orders have been loaded."""

@@ -8,9 +8,13 @@ from typing import Any
 
 from airflow.sdk import get_current_context, task, task_group
 
-from orchestration.window import run_window
+from orchestration.assets import ORDERS
+from orchestration.window import run_window, window_extra
 
 log = logging.getLogger(__name__)
+
+LOADED = {"orders": ORDERS}
+"""Entities whose loads others wait for."""
 
 
 def ingest(entity: str, *, pool: str):
@@ -31,9 +35,13 @@ def ingest(entity: str, *, pool: str):
     def validate_entity(batch: str) -> str:
         return _step(entity, lambda service, window: service.validate(window, batch=batch))
 
-    @task(task_id=f"upsert_{entity}")
+    @task(task_id=f"upsert_{entity}", outlets=[LOADED[entity]] if entity in LOADED else [])
     def upsert_entity(batch: str) -> str:
-        return _step(entity, lambda service, window: service.load(window, batch=batch))
+        loaded = _step(entity, lambda service, window: service.load(window, batch=batch))
+        if entity in LOADED:
+            context = get_current_context()
+            context["outlet_events"][LOADED[entity]].extra = window_extra(run_window(context))
+        return loaded
 
     @task_group(group_id=entity, prefix_group_id=False)
     def steps():
