@@ -172,7 +172,7 @@ class HistoricalFeatures:
             spine = Spine(read_keys(rows, keys), instants)
             found = self.engine.pick(selections, spine, mode=self.mode, known_at=self.known_at)
             picks |= {selection.view.name: own for selection, own in zip(selections, found, strict=True)}
-        read = {name: own.columns(instants) for name, own in picks.items()}
+        read = {name: own.columns() for name, own in picks.items()}
         columns: dict[str, pa.Array] = {}
         for selection in self.shown:
             columns |= {name: read[selection.view.name][name] for name in selection.columns}

@@ -38,7 +38,7 @@ class MirrorJoin:
 
     def pick(self, layers: tuple[Layer, ...]) -> Picks:
         """The picked rows. A later layer was written later, so that of equal instants its row counts."""
-        picks = Picks(self.selection, len(self.spine.instants))
+        picks = Picks(self.selection, self.spine)
         ordered = self.spine.ordered
         keys = tuple(key.take(pa.array(ordered)) for key in self.spine.keys)
         instants = self.spine.instants[ordered]
@@ -50,7 +50,7 @@ class MirrorJoin:
             part, number, start, end = task
             own = tuple(key[start:end] for key in keys)
             older = None if best is None else (best[0][start:end], best[1][start:end])
-            self._take(picks, part, number, own, instants[start:end], ordered[start:end], older)
+            self._take(picks, part, number, own, instants[start:end], start, older)
 
         with ThreadPoolExecutor(_THREADS) as threads:
             for layer in layers:
@@ -64,10 +64,13 @@ class MirrorJoin:
         number: int,
         keys: tuple[pa.Array, ...],
         instants: Numbers,
-        positions: Numbers,
+        first: int,
         best: tuple[Numbers, Numbers] | None,
     ) -> None:
-        """Join some rows of the spine with one block; `best` holds what older layers had, and is brought up to date."""
+        """Join some rows of the spine with one block; `best` holds what older layers had, and is brought up to date.
+
+        :param first: the place of the first of these rows in the order of the spine.
+        """
         block = part.blocks[number]
         rows = self._read(part, number, block, with_available=best is not None)
         events = _microseconds(rows["event_time"])
@@ -85,7 +88,7 @@ class MirrorJoin:
             older_events[found], older_available[found] = new_events[found], new_available[found]
         chosen = places[found]
         picks.put(
-            positions[found],
+            slice(first, first + len(places)) if len(found) == len(places) else first + found,
             event_times=events[chosen],
             is_tombstone=_flags(rows, block)[chosen],
             features={feature.name: _taken(rows[feature.name], chosen, feature) for feature in self.selection.features},
@@ -120,8 +123,8 @@ class MirrorJoin:
         group = group_of(keys, [key.take(pa.array(bounds[:-1])) for key in known])
         is_known = group >= 0
         group = np.where(is_known, group, 0)
-        starts, ends = bounds[group], np.where(is_known, bounds[group + 1], bounds[group])
-        places = last_up_to(events, instants, starts=starts, ends=ends)
+        starts = bounds[group]
+        places = np.where(is_known, last_up_to(events, instants, groups=group, bounds=bounds), starts - 1)
         if self._asks_available(block):
             available = _microseconds(rows["available_time"])
             places = last_available(available, instants, places=places, starts=starts)
@@ -155,14 +158,12 @@ def _taken(column: pa.Array, places: Numbers, feature: Feature) -> Values:
     """A feature of the picked rows, as readers get it."""
     if feature.type == "text":
         return column.take(pa.array(places))
-    is_valid = np.ones(len(column), dtype=bool)
-    if column.null_count:
-        is_valid = column.is_valid().to_numpy(zero_copy_only=False)
+    is_valid = column.is_valid().to_numpy(zero_copy_only=False)[places] if column.null_count else None
     if feature.type == "money":
-        return _floats(_ten_thousandths(column)[places]), is_valid[places]
+        return _floats(_ten_thousandths(column)[places]), is_valid
     dtype = np.dtype("i8" if feature.type == "integer" else "f8")
     values = np.frombuffer(column.buffers()[1], dtype=dtype, count=len(column), offset=column.offset * dtype.itemsize)
-    return values[places], is_valid[places]
+    return values[places], is_valid
 
 
 def _ten_thousandths(column: pa.Array) -> Numbers:

@@ -1,7 +1,7 @@
 """The point-in-time search through rows sorted by key and time, all rows of a spine at once.
 
 Every search here halves: the group of a key, the last row up to T in it, and below that one the last that was
-available by T. So no order of corrections makes it slow, and nothing is packed into numbers that could overflow.
+available by T. So no order of corrections makes it slow, and what is packed into one number is measured before.
 """
 
 from __future__ import annotations
@@ -57,8 +57,24 @@ def _places(wanted: Numbers, known: Numbers) -> Numbers:
     return np.where(known[places] == wanted, places, -1)
 
 
-def last_up_to(values: Numbers, limits: Numbers, *, starts: Numbers, ends: Numbers) -> Numbers:
-    """In each slice `[start, end)` of rising values the place of the last that is at most the limit; else start - 1."""
+def last_up_to(values: Numbers, limits: Numbers, *, groups: Numbers, bounds: Numbers) -> Numbers:
+    """Per limit the place of the last value that is at most the limit, in its group of rising values; else start - 1.
+
+    :param groups: per limit the number of its group, which is `values[bounds[group]:bounds[group + 1]]`.
+    """
+    if not len(values):
+        return bounds[groups] - 1
+    least, greatest = int(values.min()), int(values.max())
+    bits = (greatest - least + 1).bit_length()
+    if bits + len(bounds).bit_length() > 63:
+        return _last_by_halving(values, limits, starts=bounds[groups], ends=bounds[groups + 1])
+    # Group and value in one number: the search through all groups at once is one of the library's.
+    numbers = np.repeat(np.arange(len(bounds) - 1) << bits, np.diff(bounds)) + (values - (least - 1))
+    reached = np.clip(limits, least - 1, greatest) - (least - 1)
+    return np.searchsorted(numbers, (groups << bits) + reached, side="right") - 1
+
+
+def _last_by_halving(values: Numbers, limits: Numbers, *, starts: Numbers, ends: Numbers) -> Numbers:
     places = starts.copy()
     longest = int((ends - starts).max(initial=0))
     for step in _halving(longest):

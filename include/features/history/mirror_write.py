@@ -118,17 +118,16 @@ def _array(values: Values, arrow_type: pa.DataType) -> pa.Array:
     numbers, is_valid = values
     if arrow_type == INSTANT:
         numbers = numbers + POSTGRES_EPOCH
-    mask = None if is_valid.all() else ~is_valid
     if arrow_type == MONEY:
         return _money(numbers, is_valid)
-    array = pa.array(numbers, mask=mask)
+    array = pa.array(numbers, mask=None if is_valid is None else ~is_valid)
     return array.view(INSTANT) if arrow_type == INSTANT else array
 
 
-def _money(ten_thousandths: npt.NDArray[np.int64], is_valid: npt.NDArray[np.bool_]) -> pa.Array:
+def _money(ten_thousandths: npt.NDArray[np.int64], is_valid: npt.NDArray[np.bool_] | None) -> pa.Array:
     """Whole ten-thousandths as decimals: 128 bits, the lower half first."""
     halves = np.stack([ten_thousandths, ten_thousandths >> 63], axis=1)
-    validity = None if is_valid.all() else pa.py_buffer(np.packbits(is_valid, bitorder="little").tobytes())
+    validity = None if is_valid is None else pa.py_buffer(np.packbits(is_valid, bitorder="little").tobytes())
     return pa.Array.from_buffers(MONEY, len(ten_thousandths), [validity, pa.py_buffer(halves.tobytes())])
 
 

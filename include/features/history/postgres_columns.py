@@ -37,6 +37,8 @@ def values_of(answer: Sequence[bytes | None], *, kind: str, rows: npt.NDArray[np
 
     :param rows: the numbers of the rows.
     """
+    if answer[0] is None and kind != "text":
+        return decoded(answer[1], kind), None
     is_null = np.zeros(len(rows), dtype=bool)
     is_null[np.searchsorted(rows, decoded(answer[0], "i8"))] = True
     if kind != "text":

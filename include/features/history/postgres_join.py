@@ -18,7 +18,8 @@ from psycopg import Connection, sql
 from include.features.definitions.entity import KEY_TYPES
 from include.features.definitions.selection import Selection, feature_expression
 from include.features.definitions.view import Feature, FeatureType
-from include.features.history.picks import Picks, Positions, Values
+from include.features.history.mirror_search import Numbers
+from include.features.history.picks import Picks, Values
 from include.features.history.postgres_arrays import POSTGRES_EPOCH, Bigints, Instants, decoded, register_arrays
 from include.features.history.postgres_columns import aggregates, values_of, width_of
 from include.features.history.spine import Spine
@@ -39,12 +40,12 @@ def pick_in_postgres(
 
     :param connections: each takes an equal part of the keys, in a transaction of its own that sees the same.
     """
-    picks = [Picks(selection, len(spine.instants)) for selection in selections]
-    parts = np.array_split(spine.ordered, len(connections))
+    picks = [Picks(selection, spine) for selection in selections]
+    parts = np.array_split(np.arange(len(spine.ordered)), len(connections))
     for conn in connections:
         register_arrays(conn)
 
-    def take(conn: Connection, part: Positions) -> None:
+    def take(conn: Connection, part: Numbers) -> None:
         for start in range(0, len(part), _ROWS_PER_CHUNK):
             for selection, own in zip(selections, picks, strict=True):
                 _pick_chunk(conn, selection, spine, part[start : start + _ROWS_PER_CHUNK], own, mode, known_at)
@@ -89,7 +90,7 @@ def _pick_chunk(
     conn: Connection,
     selection: Selection,
     spine: Spine,
-    positions: Positions,
+    places: Numbers,
     picks: Picks,
     mode: Mode,
     known_at: datetime | None,
@@ -111,6 +112,7 @@ def _pick_chunk(
         names=sql.SQL(", ").join(map(sql.Identifier, names)),
         picked=newest_eligible(selection, spine="spine", keys=names, at="at", mode=mode, known_at=known_at),
     )
+    positions = spine.ordered[places]
     parameters: list[Any] = [_parameter(key.take(pa.array(positions))) for key in spine.keys]
     with conn.cursor(binary=True) as cursor:
         cursor.execute(query, [*parameters, Instants(spine.instants[positions])])
@@ -125,7 +127,7 @@ def _pick_chunk(
         features[feature.name] = values_of(values[place : place + width_of(kind)], kind=kind, rows=rows)
         place += width_of(kind)
     picks.put(
-        positions[rows - 1],
+        places[rows - 1],
         event_times=decoded(values[1], "i8") + POSTGRES_EPOCH,
         is_tombstone=decoded(values[2], "?"),
         features=features,

@@ -54,6 +54,13 @@ class Spine:
         rows = pa.table(columns | {"at": pa.array(self.instants[positions])})
         return positions[pc.sort_indices(rows, [(name, "ascending") for name in rows.column_names]).to_numpy()]
 
+    @cached_property
+    def places(self) -> npt.NDArray[np.int64]:
+        """Per row its place in `ordered`, or -1 if it has no whole key."""
+        places = np.full(len(self.instants), -1, dtype=np.int64)
+        places[self.ordered] = np.arange(len(self.ordered))
+        return places
+
 
 def _order(first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """How to sort by two columns. Both in one number, where they fit, are sorted several times faster."""
