@@ -19,6 +19,8 @@ CUSTOMERS_AT_ONCE = 512
 Weights = tuple[float, float, float, float]
 """One weight per source, in the order of `SOURCES`."""
 
+_PLACE_BITS = 24
+
 TIE_BREAK = 1e-6
 """What popularity always counts at least, so that a list is filled where the other sources say nothing."""
 
@@ -51,9 +53,9 @@ class Candidates:
         totals[self.products < 0] = 0
         if new_only:
             totals[self.is_bought] = 0
-        order = np.argsort(-totals, axis=1, kind="stable")[:, :length]
-        best = np.take_along_axis(totals, order, axis=1)
-        products = np.where(best > 0, np.take_along_axis(self.products, order, axis=1), -1)
+        places = _best_places(totals, min(length, totals.shape[1]))
+        best = np.take_along_axis(totals, places, axis=1)
+        products = np.where(best > 0, np.take_along_axis(self.products, places, axis=1), -1)
         missing = length - products.shape[1]
         if missing > 0:
             products = np.pad(products, ((0, 0), (0, missing)), constant_values=-1)
@@ -118,17 +120,38 @@ class Sources:
 
 
 def fit_sources(
-    history: History, *, half_life_days: float, similarity: str, parameters: RecommendationParameters
+    history: History,
+    *,
+    half_life_days: float,
+    memory_days: float,
+    similarity: str,
+    parameters: RecommendationParameters,
 ) -> Sources:
     """All four sources from one history, which must not be empty."""
     return Sources(
         history=history,
         repeat=Repeats(history, horizon_days=parameters.horizon_days),
-        item_to_item=ItemToItem(history, similarity=similarity, neighbours=parameters.neighbours),
-        factors=Factors(history, factors=parameters.factors, seed=parameters.seed),
+        item_to_item=ItemToItem(
+            history, similarity=similarity, memory_days=memory_days, neighbours=parameters.neighbours
+        ),
+        factors=Factors(history, factors=parameters.factors, memory_days=memory_days, seed=parameters.seed),
         popularity=Popularity(history, half_life_days=half_life_days),
     )
 
 
 def _best(scores: Scores, kept: int) -> Numbers:
     return np.argpartition(-scores, kept - 1, axis=1)[:, :kept]
+
+
+def _best_places(totals: Scores, kept: int) -> Numbers:
+    """The places of the best of each row, best first; of equal ones the first.
+
+    A float that is not negative is ordered as its bits are; with the place behind them no two keys are equal, so that
+    picking some without sorting all has one answer.
+    """
+    last = totals.shape[1] - 1
+    bits = np.ascontiguousarray(totals, np.float32).view(np.int32).astype(np.int64)
+    keys = (bits << _PLACE_BITS) | (last - np.arange(last + 1))
+    if kept <= last:
+        keys = np.partition(keys, last + 1 - kept, axis=1)[:, last + 1 - kept :]
+    return last - (np.sort(keys, axis=1)[:, ::-1] & ((1 << _PLACE_BITS) - 1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,12 @@ from include.models.recommendations.ranking_metrics import AT, METRICS, per_cust
 from include.models.recommendations.sources import SIMILARITIES, ItemToItem, Popularity
 from include.models.recommendations.windows import Outcome
 
-HALF_LIVES = (7.0, 14.0, 30.0, 60.0, 120.0, 365.0)
+HALF_LIVES = (4.0, 7.0, 14.0, 30.0, 60.0, 120.0, 365.0)
 """Days, tried for popularity."""
 WEIGHTS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0)
 """Tried for each source."""
+MEMORIES = (120.0, 45.0, 365.0)
+"""Days, tried for item-to-item; the first while its kind is chosen."""
 
 NDCG = METRICS.index("ndcg")
 
@@ -27,10 +29,14 @@ NDCG = METRICS.index("ndcg")
 class Choices:
     """How recommendations are made; the defaults are those of a shop too young to choose.
 
+    :param half_life_days: for popularity.
+    :param memory_days: for item-to-item and factors.
+    :param similarity: for item-to-item.
     :param weights: one per source: repeat, item_to_item, factors, popularity.
     """
 
     half_life_days: float = 30.0
+    memory_days: float = MEMORIES[0]
     similarity: str = "cosine"
     weights: Weights = ALONE["popularity"]
 
@@ -42,27 +48,60 @@ class Choices:
         return cls(**kept | {"weights": tuple(kept["weights"][name] for name in SOURCES)})
 
 
-def choose(cuts: Sequence[tuple[History, Outcome]], *, parameters: RecommendationParameters) -> Choices:
+Cut = tuple[History, Outcome]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The candidates at a cut of the customers who are judged, and what they bought."""
+
+    history: History
+    outcome: Outcome
+    candidates: Candidates
+
+    def values(self, weights: Weights, *, new_only: bool) -> tuple[Numbers, Floats]:
+        """Lists by the weights, and their metrics per customer who bought anything that counts."""
+        lists, _ = self.candidates.lists(weights, length=AT, new_only=new_only)
+        return lists, judge_lists(self.outcome, lists, new_only=new_only)
+
+
+def candidates_at(cut: Cut, choices: Choices, *, parameters: RecommendationParameters) -> Judged:
+    """Fit the sources on what was known at a cut, and take their candidates."""
+    history, outcome = cut
+    sources = fit_sources(
+        history,
+        half_life_days=choices.half_life_days,
+        memory_days=choices.memory_days,
+        similarity=choices.similarity,
+        parameters=parameters,
+    )
+    batches = sources.in_batches(outcome.customers, per_source=parameters.candidates_per_source)
+    return Judged(history, outcome, joined([candidates for _, candidates in batches]))
+
+
+def choose(cuts: Sequence[Cut], *, parameters: RecommendationParameters) -> tuple[Choices, list[Judged]]:
     """The choices with the best NDCG at 10, over all customers of all validation windows.
 
     Popularity is chosen for all products, item-to-item for those new to the customer, and the weights for the sum of
     both.
 
     :param cuts: at least one.
+    :returns: the choices, and what they were made on.
     """
     half_life = max(
         HALF_LIVES, key=lambda tried: _pooled_ndcg(_popularity_judged(*cut, half_life=tried) for cut in cuts)
     )
-    similarity = max(
-        SIMILARITIES,
-        key=lambda tried: _pooled_ndcg(_similar_judged(*cut, similarity=tried, parameters=parameters) for cut in cuts),
-    )
-    judged = []
-    for history, outcome in cuts:
-        sources = fit_sources(history, half_life_days=half_life, similarity=similarity, parameters=parameters)
-        batches = sources.in_batches(outcome.customers, per_source=parameters.candidates_per_source)
-        judged.append((joined([candidates for _, candidates in batches]), outcome))
-    return Choices(half_life_days=half_life, similarity=similarity, weights=_best_weights(judged))
+
+    def similar_ndcg(similarity: str, memory_days: float) -> float:
+        return _pooled_ndcg(
+            _similar_judged(*cut, similarity=similarity, memory_days=memory_days, parameters=parameters) for cut in cuts
+        )
+
+    similarity = max(SIMILARITIES, key=lambda tried: similar_ndcg(tried, MEMORIES[0]))
+    memory = max(MEMORIES, key=lambda tried: similar_ndcg(similarity, tried))
+    choices = Choices(half_life_days=half_life, memory_days=memory, similarity=similarity)
+    judged = [candidates_at(cut, choices, parameters=parameters) for cut in cuts]
+    return replace(choices, weights=_best_weights(judged)), judged
 
 
 def joined(parts: Sequence[Candidates]) -> Candidates:
@@ -79,16 +118,12 @@ def judge_lists(outcome: Outcome, lists: Numbers, *, new_only: bool = False) -> 
     return per_customer(outcome.hits(lists)[asked], relevant[asked])
 
 
-def _best_weights(judged: Sequence[tuple[Candidates, Outcome]]) -> Weights:
-    """One weight after the other is set to what is best, from each source alone, until nothing gets better."""
+def _best_weights(judged: Sequence[Judged]) -> Weights:
+    """One weight after the other is set to what is best, from the best source alone, until nothing gets better."""
 
     def quality(weights: Weights) -> float:
         return sum(
-            _pooled_ndcg(
-                judge_lists(outcome, candidates.lists(weights, length=AT, new_only=new_only)[0], new_only=new_only)
-                for candidates, outcome in judged
-            )
-            for new_only in (False, True)
+            _pooled_ndcg(each.values(weights, new_only=new_only)[1] for each in judged) for new_only in (False, True)
         )
 
     best = max((ALONE[name] for name in SOURCES), key=quality)
@@ -118,9 +153,14 @@ def _popularity_judged(history: History, outcome: Outcome, *, half_life: float) 
 
 
 def _similar_judged(
-    history: History, outcome: Outcome, *, similarity: str, parameters: RecommendationParameters
+    history: History,
+    outcome: Outcome,
+    *,
+    similarity: str,
+    memory_days: float,
+    parameters: RecommendationParameters,
 ) -> Floats:
-    source = ItemToItem(history, similarity=similarity, neighbours=parameters.neighbours)
+    source = ItemToItem(history, similarity=similarity, memory_days=memory_days, neighbours=parameters.neighbours)
     bought, lists = history.matrix(np.ones(len(history.pairs.counts))), []
     for start in range(0, len(outcome.customers), 512):
         batch = outcome.customers[start : start + 512]

@@ -13,13 +13,13 @@ import numpy as np
 from psycopg import Connection
 from psycopg.types.json import Jsonb
 
-from include.models.recommendations.blend import ALONE, SOURCES, Weights, fit_sources
-from include.models.recommendations.choices import Choices, choose, joined, judge_lists
+from include.models.recommendations.blend import ALONE, SOURCES, Weights
+from include.models.recommendations.choices import Choices, Cut, Judged, candidates_at, choose
 from include.models.recommendations.parameters import RecommendationParameters
 from include.models.recommendations.purchase_runs import Run, read_run
 from include.models.recommendations.purchases import Floats, History, Numbers
-from include.models.recommendations.ranking_metrics import AT, METRICS, bootstrap, coverage
-from include.models.recommendations.windows import Outcome, judged_windows, outcome_of
+from include.models.recommendations.ranking_metrics import METRICS, bootstrap, coverage
+from include.models.recommendations.windows import judged_windows, outcome_of
 
 logger = logging.getLogger(__name__)
 
@@ -94,15 +94,13 @@ def evaluate_candidates(conn: Connection, *, model_id: str, storage: Path, now: 
     return evaluation
 
 
-def _evaluated(
-    run: Run, validation: Sequence[tuple[History, Outcome]], test: tuple[History, Outcome] | None
-) -> Evaluation:
+def _evaluated(run: Run, validation: Sequence[Cut], test: Cut | None) -> Evaluation:
     parameters = run.parameters
-    choices = choose(validation, parameters=parameters) if validation else Choices()
-    metrics = list(_judged("validation", validation, choices, parameters)) if validation else []
+    choices, judged = choose(validation, parameters=parameters) if validation else (Choices(), [])
+    metrics = _metrics("validation", judged, choices, parameters) if judged else []
     method, reason = _decided(metrics, parameters)
     if test:
-        metrics += _judged("test", [test], choices, parameters)
+        metrics += _metrics("test", [candidates_at(test, choices, parameters=parameters)], choices, parameters)
     return Evaluation(model_id=run.model_id, method=method, reason=reason, choices=choices, metrics=tuple(metrics))
 
 
@@ -124,17 +122,11 @@ def _decided(metrics: Sequence[Metric], parameters: RecommendationParameters) ->
     return "popularity", f"the blend does not beat popularity: {figures}"
 
 
-def _judged(
-    split: str, cuts: Sequence[tuple[History, Outcome]], choices: Choices, parameters: RecommendationParameters
+def _metrics(
+    split: str, judged: Sequence[Judged], choices: Choices, parameters: RecommendationParameters
 ) -> list[Metric]:
     """All metrics of all methods, over the customers of all cuts."""
-    judged, could_be = [], len(np.unique(np.concatenate([history.product_ids for history, _ in cuts])))
-    for history, outcome in cuts:
-        sources = fit_sources(
-            history, half_life_days=choices.half_life_days, similarity=choices.similarity, parameters=parameters
-        )
-        batches = sources.in_batches(outcome.customers, per_source=parameters.candidates_per_source)
-        judged.append((history, outcome, joined([candidates for _, candidates in batches])))
+    could_be = len(np.unique(np.concatenate([each.history.product_ids for each in judged])))
     methods: dict[str, Weights] = {"popularity": ALONE["popularity"], "blend": choices.weights} | {
         name: ALONE[name] for name in SOURCES if name != "popularity"
     }
@@ -142,18 +134,13 @@ def _judged(
     for segment in SEGMENTS:
         new_only, popular = segment == "new_to_customer", None
         for method, weights in methods.items():
-            lists = [candidates.lists(weights, length=AT, new_only=new_only)[0] for *_, candidates in judged]
-            values = np.concatenate(
-                [
-                    judge_lists(outcome, each, new_only=new_only)
-                    for (_, outcome, _), each in zip(judged, lists, strict=True)
-                ]
-            )
+            found = [each.values(weights, new_only=new_only) for each in judged]
+            values = np.concatenate([each for _, each in found])
             if not len(values):
                 continue
             popular = values if popular is None else popular
             metrics += _figures(split, segment, method, values, values - popular, parameters)
-            listed = [_ids(history, each) for (history, *_), each in zip(judged, lists, strict=True)]
+            listed = [_ids(each.history, lists) for each, (lists, _) in zip(judged, found, strict=True)]
             covered = coverage(np.concatenate(listed), products=could_be)
             metrics.append(Metric(split, segment, method, "coverage", len(values), covered))
     return metrics

@@ -125,7 +125,11 @@ def _by_blend(history: History, run: Run, allowed: npt.NDArray[np.bool_]) -> Ite
     if not history.shape[0]:
         return
     sources = fit_sources(
-        history, half_life_days=choices.half_life_days, similarity=choices.similarity, parameters=parameters
+        history,
+        half_life_days=choices.half_life_days,
+        memory_days=choices.memory_days,
+        similarity=choices.similarity,
+        parameters=parameters,
     )
     everybody = np.arange(history.shape[0])
     for customers, candidates in sources.in_batches(

@@ -50,22 +50,20 @@ class Popularity:
 
 
 class ItemToItem:
-    """Products like those that the customer bought, by who else bought them, lately bought ones counting more.
+    """Products like those that the customer bought, by who else bought them.
 
     :param similarity: `cosine`, `bm25` or `tfidf`, as `implicit` defines them.
+    :param memory_days: a purchase says half as much after so many days, of the customer and of the product.
     :param neighbours: how many similar products are kept per product.
     """
 
-    HALF_LIFE_DAYS = 180.0
-
-    def __init__(self, history: History, *, similarity: str, neighbours: int) -> None:
-        pairs = history.pairs
-        self._bought = history.matrix(np.exp2(-pairs.last_days / self.HALF_LIFE_DAYS))
+    def __init__(self, history: History, *, similarity: str, memory_days: float, neighbours: int) -> None:
+        self._bought = history.matrix(np.exp2(-history.pairs.last_days / memory_days))
         if min(history.shape) < 2:
             self._similar = csr_matrix((history.shape[1], history.shape[1]))
             return
         with np.errstate(divide="ignore", invalid="ignore"):
-            weighted = SIMILARITIES[similarity](history.matrix(np.ones(len(pairs.counts))).T)
+            weighted = SIMILARITIES[similarity](self._bought.T)
         model = ItemItemRecommender(K=neighbours + 1, num_threads=1)
         model.fit(weighted.T.tocsr(), show_progress=False)
         self._similar = _positive(model.similarity)
@@ -75,13 +73,17 @@ class ItemToItem:
 
 
 class Factors:
-    """Customers and products as vectors, by alternating least squares (`implicit`) on who bought what how often."""
+    """Customers and products as vectors, by alternating least squares (`implicit`) on who bought what how often.
+
+    :param factors: length of the vectors.
+    :param memory_days: a purchase says half as much after so many days.
+    """
 
     CONFIDENCE = 10.0
     REGULARISATION = 10.0
     ITERATIONS = 15
 
-    def __init__(self, history: History, *, factors: int, seed: int) -> None:
+    def __init__(self, history: History, *, factors: int, memory_days: float, seed: int) -> None:
         customers, products = history.shape
         self._customers = np.zeros((customers, 1), np.float32)
         self._products = np.zeros((products, 1), np.float32)
@@ -96,7 +98,8 @@ class Factors:
                 num_threads=1,
                 random_state=seed,
             )
-            model.fit(history.matrix(np.log1p(history.pairs.counts)), show_progress=False)
+            weights = np.log1p(history.pairs.counts) * np.exp2(-history.pairs.last_days / memory_days)
+            model.fit(history.matrix(weights), show_progress=False)
         self._customers, self._products = model.user_factors, model.item_factors
 
     def scores(self, customers: Numbers) -> Scores:

@@ -56,7 +56,7 @@ class Outcome:
     customers: Numbers
     relevant: Numbers
     relevant_new: Numbers
-    _keys: Numbers
+    _keys: Numbers  # ordered: place of the customer times the number of products, plus the product's number
     _products: int
 
     @classmethod
@@ -85,14 +85,14 @@ class Outcome:
             customers=sampled,
             relevant=np.bincount(rows, minlength=len(sampled)),
             relevant_new=np.bincount(rows[is_new], minlength=len(sampled)),
-            _keys=(rows * width + products)[could_be],
+            _keys=np.sort((rows * width + products)[could_be]),
             _products=width,
         )
 
     def hits(self, lists: Numbers) -> npt.NDArray[np.bool_]:
         """Which places of the lists hold a product that was bought; one row per customer of the outcome."""
         keys = np.arange(len(lists))[:, None] * self._products + lists
-        return np.isin(keys, self._keys) & (lists >= 0)
+        return (numbers_in(self._keys, keys.ravel()).reshape(keys.shape) >= 0) & (lists >= 0)
 
 
 def outcome_of(
