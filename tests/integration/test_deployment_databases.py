@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -37,7 +38,13 @@ def _psql() -> Path:
 def _make_databases(server: PostgresServer, **changes: str) -> subprocess.CompletedProcess[str]:
     """The service `databases`, with the embedded server in place of the one named postgres."""
     service = resolved(
-        {**settings(), "AIRFLOW_DATABASE_PASSWORD": "first-a", "WAREHOUSE_PASSWORD": "first-w", **changes}
+        {
+            **settings(),
+            "AIRFLOW_DATABASE_PASSWORD": "first-a",
+            "WAREHOUSE_PASSWORD": "first-w",
+            "MLFLOW_DATABASE_PASSWORD": "first-m",
+            **changes,
+        }
     )
     service = service["services"]["databases"]
     source, target, _ = service["volumes"][0].split(":")
@@ -86,9 +93,11 @@ def test_each_role_enters_its_own_database_only(server: PostgresServer):
     assert _make_databases(server).returncode == 0
     assert _login(server, "airflow", "first-a", "airflow") == "airflow"
     assert _login(server, "warehouse", "first-w", "warehouse") == "warehouse"
-    for role, password, database in (("airflow", "first-a", "warehouse"), ("warehouse", "first-w", "airflow")):
+    assert _login(server, "mlflow", "first-m", "mlflow") == "mlflow"
+    passwords = {"airflow": "first-a", "warehouse": "first-w", "mlflow": "first-m"}
+    for role, database in itertools.permutations(passwords, 2):
         with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
-            _login(server, role, password, database)
+            _login(server, role, passwords[role], database)
 
 
 def test_a_changed_password_takes_effect_at_the_next_start(server: PostgresServer):
@@ -101,7 +110,7 @@ def test_a_changed_password_takes_effect_at_the_next_start(server: PostgresServe
     assert "The warehouse did not accept a connection" in refused.stderr
 
 
-@pytest.mark.parametrize("name", ["AIRFLOW_DATABASE_PASSWORD", "WAREHOUSE_PASSWORD"])
+@pytest.mark.parametrize("name", ["AIRFLOW_DATABASE_PASSWORD", "WAREHOUSE_PASSWORD", "MLFLOW_DATABASE_PASSWORD"])
 @pytest.mark.parametrize("password", ["a@b", 'a"b', "a'b", "a b", "a/b", "a%b"])
 def test_a_password_that_would_break_a_url_or_json_is_refused_before_anything_changes(
     server: PostgresServer, name: str, password: str

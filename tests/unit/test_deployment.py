@@ -30,6 +30,7 @@ from tests.unit.deployment_files import (
 ONE_SHOT = {"databases", "init"}
 MONITORING = {"statsd-exporter", "prometheus", "grafana"}
 LASTING = {"postgres", "api-server", "scheduler", "dag-processor", "triggerer", "metrics", "sandbox"} | MONITORING
+LASTING |= {"mlflow"}
 AIRFLOW_SERVICES = ["init", "api-server", "scheduler", "dag-processor", "triggerer"]
 SHARED = [
     "AIRFLOW__CORE__FERNET_KEY",
@@ -72,7 +73,8 @@ def test_one_shot_services_are_not_started_again_when_they_have_ended():
 @pytest.mark.parametrize("name", sorted(ONE_SHOT | LASTING))
 def test_every_service_is_pinned_unprivileged_and_bounded_in_its_log(name: str):
     service = services()[name]
-    assert re.fullmatch(r"(postgres|regulars|(prom|grafana)/[\w-]+):v?\d+\.\d+(\.\d+)?(-\w+)?", service["image"])
+    image = r"(postgres|regulars(-mlflow)?|(prom|grafana)/[\w-]+):v?\d+\.\d+(\.\d+)?(-\w+)?"
+    assert re.fullmatch(image, service["image"])
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert not {"privileged", "cap_add", "network_mode", "pid"} & set(service)
     assert service.get("user") == ("postgres" if service["image"].startswith("postgres:") else None)
@@ -91,7 +93,8 @@ def test_each_service_waits_for_what_it_needs():
         "databases": {"postgres": healthy},
         "init": {"databases": ended, "statsd-exporter": "service_started"},
         "api-server": {"init": ended},
-        "scheduler": running,
+        "mlflow": {"databases": ended},
+        "scheduler": {**running, "mlflow": healthy},
         "dag-processor": running,
         "triggerer": running,
         "metrics": {"init": ended},
@@ -121,9 +124,10 @@ def test_data_lives_in_named_volumes():
     assert mounts["scheduler"] == {storage: "storage", logs: "logs"}
     for name in ("api-server", "dag-processor", "triggerer"):
         assert mounts[name] == {logs: "logs"}, f"{name} must share the logs, or the UI cannot show them"
+    assert mounts["mlflow"] == {"/var/lib/mlflow": "models"}
     assert mounts["prometheus"]["/prometheus"] == "prometheus"
     assert mounts["grafana"]["/var/lib/grafana"] == "grafana"
-    assert volumes == {"postgres", "storage", "logs", "prometheus", "grafana"}
+    assert volumes == {"postgres", "storage", "models", "logs", "prometheus", "grafana"}
     assert (CHECKOUT / next(source for source in mounts["databases"].values())).is_file()
 
 

@@ -274,3 +274,36 @@ def test_the_image_has_the_version_of_the_project():
     version = re.search(r'^version = "(.+)"$', text, flags=re.MULTILINE)
     assert version is not None
     assert services()["init"]["image"] == f"regulars:{version[1]}"
+
+
+def test_the_model_registry_is_of_the_client_s_version_and_takes_its_arguments():
+    from mlflow.cli import server
+
+    command = services()["mlflow"]["command"]
+    assert command[:2] == ["mlflow", "server"]
+    options = server.make_context("server", command[2:]).params
+    assert options["artifacts_destination"].startswith(f"{services()['mlflow']['volumes'][0].split(':')[1]}/")
+    file = (CHECKOUT / "deploy" / "mlflow.Dockerfile").read_text()
+    versions = dict(re.findall(r"(mlflow|psycopg)(?:\[binary\])?==([\d.]+)", file))
+    locked = dict(re.findall(r"^([\w-]+)==([\d.]+)", (CHECKOUT / "requirements.txt").read_text(), flags=re.MULTILINE))
+    assert versions == {"mlflow": locked["mlflow-skinny"], "psycopg": locked["psycopg"]}
+    assert file.splitlines()[1] in (CHECKOUT / "Dockerfile").read_text(), "stand both images on one Python"
+    assert "COPY health.py deploy/health.py" in file
+
+
+def test_tasks_reach_the_model_registry_by_a_name_that_it_answers_to():
+    options = dict(word.split("=", 1) for word in services()["mlflow"]["command"] if "=" in word)
+    address = services()["scheduler"]["environment"]["MLFLOW_TRACKING_URI"]
+    assert address == f"http://mlflow:{options['--port']}"
+    url, parts = _health_check("mlflow")
+    assert (url, parts) == (f"http://127.0.0.1:{options['--port']}/health", [])
+    allowed = options["--allowed-hosts"].split(",")
+    assert {address.removeprefix("http://"), url.removeprefix("http://").removesuffix("/health")} == set(allowed)
+
+
+def test_the_model_registry_keeps_its_tables_in_the_database_that_was_made_for_it():
+    parts = conninfo_to_dict(
+        services()["mlflow"]["environment"]["MLFLOW_BACKEND_STORE_URI"].replace("postgresql+psycopg", "postgresql")
+    )
+    password = services()["databases"]["environment"]["MLFLOW_DATABASE_PASSWORD"]
+    assert parts == {"host": "postgres", "port": "5432", "user": "mlflow", "dbname": "mlflow", "password": password}

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mlflow.exceptions import MlflowException
+
 from include.models.registry.artefact import pack, unpack
 from include.models.registry.connection import connect, made_meanwhile, mlflow_errors
 from include.models.registry.errors import ArtefactDamaged, ModelMissing
@@ -245,10 +247,13 @@ class ModelRegistry:
         with tempfile.TemporaryDirectory() as folder, mlflow_errors(self._address):
             try:
                 return Path(self._client.download_artifacts(kept.run_id, file, folder)).read_bytes()
-            except OSError as error:
+            except (MlflowException, OSError) as error:
+                # A download fails in one way whatever the reason; where nobody answers, the listing fails too.
+                listed = [found.path for found in self._client.list_artifacts(kept.run_id)]
                 raise ArtefactDamaged(
-                    f"The file {file} of {kept.name} version {kept.version} is gone or cannot be read: {error}. Put it "
-                    "back from a backup, or delete this version from the registry and train again."
+                    f"The file {file} of {kept.name} version {kept.version} "
+                    f"{'cannot be read' if file in listed else 'is gone'}: {error} Put it back from a backup, or "
+                    "delete this version from the registry and train again."
                 ) from error
 
     def _tag(self, name: str, version: str, tags: Mapping[str, str]) -> None:
