@@ -44,7 +44,7 @@ def problem_of(answer: requests.Response) -> dict:
         ("PATCH", "/healthz", None, 405),
         ("GET", "/v1/customers/seventeen/churn", None, 422),
         ("GET", "/v1/customers/0/churn", None, 422),
-        ("GET", f"/v1/customers/{2**63}/churn", None, 422),
+        ("GET", f"/v1/customers/{2**53}/churn", None, 422),
         ("GET", "/v1/products/1/bought-together?limit=1000", None, 422),
         ("POST", "/v1/churn:batch", b"", 422),
         ("POST", "/v1/churn:batch", b"[", 422),
