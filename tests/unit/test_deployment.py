@@ -30,7 +30,7 @@ from tests.unit.deployment_files import (
 ONE_SHOT = {"databases", "init"}
 MONITORING = {"statsd-exporter", "prometheus", "grafana"}
 LASTING = {"postgres", "api-server", "scheduler", "dag-processor", "triggerer", "metrics", "sandbox"} | MONITORING
-LASTING |= {"mlflow"}
+LASTING |= {"mlflow", "api"}
 AIRFLOW_SERVICES = ["init", "api-server", "scheduler", "dag-processor", "triggerer"]
 SHARED = [
     "AIRFLOW__CORE__FERNET_KEY",
@@ -98,17 +98,25 @@ def test_each_service_waits_for_what_it_needs():
         "dag-processor": running,
         "triggerer": running,
         "metrics": {"init": ended},
+        "api": {"init": ended, "mlflow": healthy},
         **{name: {} for name in MONITORING},
         "sandbox": {},
     }
 
 
-def test_only_the_ui_and_grafana_are_published_and_grafana_on_loopback_whatever_is_asked():
+def test_only_the_ui_the_api_and_grafana_are_published_and_grafana_on_loopback_whatever_is_asked():
     published = {name: service["ports"] for name, service in services().items() if "ports" in service}
-    assert published == {"api-server": [f"127.0.0.1:8080:{PORT}"], "grafana": ["127.0.0.1:3000:3000"]}
+    assert published == {
+        "api-server": [f"127.0.0.1:8080:{PORT}"],
+        "api": ["127.0.0.1:8000:8000"],
+        "grafana": ["127.0.0.1:3000:3000"],
+    }
     asked = {"REGULARS_BIND": "0.0.0.0", "REGULARS_PORT": "80", "REGULARS_GRAFANA_PORT": "3001"}
+    assert resolved({**settings(), **asked})["services"]["api"]["ports"] == ["127.0.0.1:8000:8000"]
+    asked |= {"REGULARS_API_BIND": "0.0.0.0", "REGULARS_API_PORT": "443"}
     opened = resolved({**settings(), **asked})["services"]
     assert opened["api-server"]["ports"] == [f"0.0.0.0:80:{PORT}"]
+    assert opened["api"]["ports"] == ["0.0.0.0:443:8000"]
     assert opened["grafana"]["ports"] == ["127.0.0.1:3001:3000"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import configparser
 import json
@@ -26,6 +27,10 @@ from include.local.keys import load_keys
 from include.local.places import Places
 from include.local.sandbox import __main__ as sandbox
 from include.local.sandbox.app import Credentials, build_app
+from include.serving import __main__ as serving
+from include.serving.app import build_app as build_api
+from include.serving.settings import ServingSettings
+from include.serving.warehouse import serving_pool
 from include.sources.factory import SOURCES
 from tests.unit.deployment_files import CHECKOUT, image_environment, resolved, services, settings
 from tests.unit.environment_reads import environment_reads
@@ -158,7 +163,33 @@ def test_the_metrics_are_served_where_prometheus_and_the_health_check_ask():
     assert _health_check("metrics") == (f"http://127.0.0.1:{arguments.port}/metrics", [])
     scraped = yaml.safe_load((CHECKOUT / "deploy" / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
     targets = {each["job_name"]: each["static_configs"][0]["targets"] for each in scraped}
-    assert targets == {"regulars": [f"metrics:{arguments.port}"], "airflow": ["statsd-exporter:9102"]}
+    assert targets == {
+        "regulars": [f"metrics:{arguments.port}"],
+        "api": [f"api:{api_arguments().port}"],
+        "airflow": ["statsd-exporter:9102"],
+    }
+
+
+def api_arguments() -> argparse.Namespace:
+    """What the API makes of its command."""
+    command = services()["api"]["command"]
+    assert command[:3] == ["python", "-m", "include.serving"]
+    return serving.parser().parse_args(command[3:])
+
+
+def test_the_api_listens_where_it_is_published_and_asked_for_its_health():
+    arguments = api_arguments()
+    assert (arguments.host, arguments.command) == ("0.0.0.0", None)
+    assert services()["api"]["ports"][0].endswith(f":{arguments.port}")
+    app = build_api(ServingSettings(), registry=lambda: None, pool=serving_pool(""))
+    url, parts = _health_check("api")
+    assert url.removeprefix(f"http://127.0.0.1:{arguments.port}") in app.openapi()["paths"]
+    assert parts == []
+
+
+def test_the_api_finds_the_models_where_the_tasks_keep_them():
+    given = [services()[name]["environment"]["MLFLOW_TRACKING_URI"] for name in ("api", "scheduler")]
+    assert len(set(given)) == 1
 
 
 def test_postgres_is_asked_over_tcp_because_its_socket_opens_too_early():
@@ -182,6 +213,7 @@ def test_airflow_knows_every_setting(airflow_says: dict[str, Any]):
         ("init", ["include/warehouse/__main__.py"], []),
         ("api-server", ["deploy/api_server.py"], []),
         ("metrics", ["include/ingestion/metrics.py", "include/warehouse/__main__.py"], []),
+        ("api", ["include/serving", "include/warehouse/__main__.py"], []),
         ("sandbox", ["include/local/sandbox"], []),
     ],
 )
