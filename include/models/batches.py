@@ -46,7 +46,7 @@ def snapshot_features(
         customers.itersize = batch_rows
         customers.execute(
             sql.SQL("SELECT customer_id FROM ({}) AS population ORDER BY customer_id").format(
-                sql.SQL(CUSTOMER.population)  # type: ignore[arg-type]
+                sql.SQL(CUSTOMER.population)
             )
         )
         while found := customers.fetchmany(batch_rows):
