@@ -10,7 +10,7 @@ PYTHON := .venv/bin/python
 LOCAL := $(PYTHON) -m include.local
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down dsn doctor ingestion test soak lint bench new-source lock venv
+.PHONY: help demo up down dsn doctor ingestion models api-keys test soak lint bench new-source lock venv
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1	\2/' | expand -t 20
@@ -32,6 +32,12 @@ doctor: venv ## say what is missing or wrong on this machine and how to mend it
 
 ingestion: venv ## work on what was brought in: DO="replay --entity orders --start 2024-06-01 --end 2024-06-08", DO=--help
 	@$(PYTHON) -m include.local.ingestion $(DO)
+
+models: venv ## look after the models in use: DO="list churn", DO="rollback churn --reason 'too many letters'", DO=--help
+	@$(PYTHON) -m include.local.models $(DO)
+
+api-keys: venv ## make, list, revoke keys of the API: DO="create shop --scope churn:read", DO=list, DO="revoke shop"
+	@$(PYTHON) -m include.local.api_keys $(DO)
 
 test: venv ## run all tests: unit, integration, dags, e2e
 	@$(PYTHON) -m pytest --numprocesses 2 --dist loadfile $(wildcard tests/unit tests/integration tests/dags tests/e2e)

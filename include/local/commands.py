@@ -28,6 +28,10 @@ def up(*, places: Places, shop: Shop, progress: Progress) -> None:
     progress.plain(f"password   {stack.keys.admin_password}")
     progress.plain(f"warehouse  {shop.database}    (make dsn prints its connection string)")
     progress.plain(f"metrics    {stack.metrics_url}")
+    progress.plain(f"API        {stack.api_url}")
+    if stack.api_key:
+        progress.plain(f"API-key    {stack.api_key}")
+        progress.plain('           (shown this once; make api-keys DO="create NAME --scope churn:read" makes another)')
     progress.plain(f"sandbox    a shop from {start} to {end}")
     progress.plain()
     progress.plain("All DAGs are paused and ready to trigger, for example with")

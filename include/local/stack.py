@@ -34,6 +34,7 @@ from include.local.places import CHECKOUT, Places
 from include.local.ports import LOOPBACK, free_port
 from include.local.postgres import PostgresServer
 from include.local.progress import Progress
+from include.local.serving import first_key, start_api, wait_for_api
 from include.local.shop import Shop, remember_shop
 
 START_SECONDS = 180.0
@@ -48,6 +49,8 @@ class Stack:
     :param health: the sandbox's own words: kind of shop, `start`, `end`, counts.
     :param warehouse_dsn: connection string of this shop's warehouse.
     :param metrics_url: where `/metrics` is; None where nobody stays to watch.
+    :param api_url: where the API is; None where nobody stays to ask it.
+    :param api_key: a key for it, at the first start of this warehouse alone.
     """
 
     server: PostgresServer
@@ -58,12 +61,15 @@ class Stack:
     keys: Keys
     parts: tuple[Part, ...]
     metrics_url: str | None = None
+    api_url: str | None = None
+    api_key: str | None = None
 
 
 def start_stack(*, places: Places, shop: Shop, progress: Progress, is_open: bool) -> Stack:
     """Start everything; what independent parts need to begin with is done side by side.
 
-    :param is_open: for `make up`: with the triggerer and `/metrics`, and with schedules and asset triggers at work.
+    :param is_open: for `make up`: with the triggerer, `/metrics` and the API, and with schedules and asset triggers at
+        work.
     :raises LocalStackError: a part does not come up; what had been started is stopped again, but for Postgres.
     """
     try:
@@ -102,14 +108,18 @@ def _start(*, places: Places, shop: Shop, progress: Progress, is_open: bool) -> 
     metrics, metrics_url = (
         start_metrics(places=places, warehouse=environment[WAREHOUSE_CONNECTION]) if is_open else (None, None)
     )
+    serving, api_url = start_api(places=places, environment=environment, now=health["end"]) if is_open else (None, None)
     progress.say(f"warehouse `{shop.database}` is ready ({len(applied)} migrations applied)")
     wait_for_airflow(parts, api=api, places=places, since=began, progress=progress)
     for name, pool in json.loads(POOLS.read_text()).items():
         api.make_pool(name, slots=pool["slots"], description=pool["description"])
     remember_shop(places.shop, shop)
+    if serving and api_url:
+        wait_for_api(serving, url=api_url)
     return Stack(
         server=server, shop=shop, health=health, warehouse_dsn=server.dsn(shop.database), api=api, keys=keys,
-        parts=(sandbox, *parts, *([metrics] if metrics else [])), metrics_url=metrics_url,
+        parts=(sandbox, *parts, *filter(None, (metrics, serving))), metrics_url=metrics_url, api_url=api_url,
+        api_key=first_key(server.dsn(shop.database)) if is_open else None,
     )  # fmt: skip
 
 

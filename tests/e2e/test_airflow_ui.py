@@ -27,6 +27,8 @@ class Opened:
     user: str
     password: str
     metrics: str
+    api: str
+    api_key: str
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +36,10 @@ def opened(local: Callable) -> Iterator[Opened]:
     ended = local("up", "--customers", "300")
     assert ended.returncode == 0, ended.stderr
     told = dict(line.split(maxsplit=1) for line in ended.stdout.splitlines() if len(line.split()) == 2)
-    yield Opened(url=told["Airflow"], user=told["user"], password=told["password"], metrics=told["metrics"])
+    yield Opened(
+        url=told["Airflow"], user=told["user"], password=told["password"], metrics=told["metrics"], api=told["API"],
+        api_key=told["API-key"],
+    )  # fmt: skip
     assert local("down").returncode == 0
 
 
@@ -76,3 +81,11 @@ def test_the_ui_listens_on_this_machine_alone(opened: Opened) -> None:
 
 def test_the_printed_address_has_the_metrics_of_this_warehouse(opened: Opened) -> None:
     assert "regulars_up 1.0" in requests.get(opened.metrics, timeout=30).text
+
+
+def test_the_printed_key_opens_the_printed_api(opened: Opened) -> None:
+    path = f"{opened.api}/v1/products/{10**9}/bought-together"
+    assert requests.get(path, timeout=30).status_code == 401
+    answer = requests.get(path, headers={"Authorization": f"Bearer {opened.api_key}"}, timeout=30)
+    assert answer.json()["type"] == "urn:problem-type:regulars:unknown-product"
+    assert requests.get(f"{opened.api}/docs", timeout=30).status_code == 200
