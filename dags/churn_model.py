@@ -15,14 +15,16 @@ and it runs again.
 from datetime import UTC, datetime
 
 from airflow.sdk import AssetOrTimeSchedule, CronDataIntervalTimetable, dag
-from orchestration.assets import FEATURES
+from orchestration.assets import FEATURES, TRAINING_REQUESTED
 from orchestration.churn import GATE_PARAMS, approve_champion, build_training_set, evaluate, promote, train
 from orchestration.retries import DEFAULT_ARGUMENTS
 from orchestration.window import WINDOW_PARAMS
 
 
 @dag(
-    schedule=AssetOrTimeSchedule(timetable=CronDataIntervalTimetable("0 6 * * 1", timezone="UTC"), assets=[FEATURES]),
+    schedule=AssetOrTimeSchedule(
+        timetable=CronDataIntervalTimetable("0 6 * * 1", timezone="UTC"), assets=FEATURES | TRAINING_REQUESTED
+    ),
     start_date=datetime(2020, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,

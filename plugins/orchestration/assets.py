@@ -10,5 +10,8 @@ SHOP_LOAD_REQUESTED = Asset(name="shop_load_requested", uri="regulars://shop/loa
 FEATURES = Asset(name="features", uri="regulars://features", group="features")
 """The online features have been published."""
 
+TRAINING_REQUESTED = Asset(name="churn_training_requested", uri="regulars://churn/training_requested", group="churn")
+"""Scores or features have drifted, and the churn model is to be trained anew; or fire it from outside."""
+
 ORDERS = Asset(name="orders", uri="regulars://shop/orders", group="shop")
 """Orders have been loaded."""

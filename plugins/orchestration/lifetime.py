@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from airflow.sdk import get_current_context, task
 
+from orchestration.churn import warehouse
 from orchestration.window import run_window
 
 log = logging.getLogger(__name__)
@@ -21,7 +22,7 @@ def fit_lifetime() -> None:
     from include.models.lifetime.refit import refit_lifetime
 
     try:
-        with _warehouse() as conn:
+        with warehouse() as conn:
             refit_lifetime(conn, snapshot_at=run_window(get_current_context()).end, now=datetime.now(UTC))
     except FitRefused as refused:
         log.warning("fit_lifetime skipped: %s", refused)
@@ -33,12 +34,5 @@ def score_lifetime() -> None:
     """Write what each customer is worth at the window's end."""
     from include.models.lifetime.scores import score_lifetime as score
 
-    with _warehouse() as conn:
+    with warehouse() as conn:
         score(conn, snapshot_at=run_window(get_current_context()).end, now=datetime.now(UTC))
-
-
-def _warehouse():
-    from include.warehouse.connection import connect_warehouse
-    from orchestration.connections import warehouse_dsn
-
-    return connect_warehouse(warehouse_dsn())
