@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from include.models.champion import follow, roll_back
-from include.models.churn.promote import EvaluationOutOfDate, preview, promote
+from include.models.churn.errors import EvaluationOutOfDate
+from include.models.churn.promote import preview, promote
 from include.models.registry.errors import ModelMissing
 from include.warehouse.connection import connect_warehouse
 from tests.integration.feature_shop import NOW

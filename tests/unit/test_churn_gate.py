@@ -48,7 +48,7 @@ def test_an_error_exactly_at_the_limit_passes():
 
 
 def test_intervals_are_told_and_do_not_decide():
-    wide = {"model": {"auc": (0.65, 0.9)}}
-    verdict = judge({"model": GOOD, "recency_only": BASELINE}, intervals=wide)
+    wide = {"recency_only": {"auc": (-0.01, 0.2)}}
+    verdict = judge({"model": GOOD, "recency_only": BASELINE}, differences=wide)
     assert verdict.is_passed
-    assert "auc 0.8000 (0.6500 to 0.9000) against 0.7000 of recency_only" in verdict.reason
+    assert "auc 0.8000 against 0.7000 of recency_only (lead -0.0100 to +0.2000);" in verdict.reason

@@ -10,7 +10,7 @@ CALIBRATION = "expected_calibration_error"
 LARGEST_CALIBRATION_ERROR = 0.1
 
 Scores = Mapping[str, Mapping[str, float]]
-Intervals = Mapping[str, Mapping[str, Sequence[float]]]
+Differences = Mapping[str, Mapping[str, Sequence[float]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ def judge(
     scores: Scores,
     *,
     canaries: Sequence[str] = (),
-    intervals: Intervals | None = None,
+    differences: Differences | None = None,
     largest_calibration_error: float = LARGEST_CALIBRATION_ERROR,
 ) -> Verdict:
     """Whether `model` beats every other scorer in each deciding metric, is calibrated, and raised no alarm of a leak.
@@ -39,10 +39,10 @@ def judge(
 
     :param scores: scorer to metric to value, all on the same test rows.
     :param canaries: alarms of the search for leaks, in words.
-    :param intervals: scorer to metric to lower and upper bound, told with the figures.
+    :param differences: other scorer to metric to the bounds of the model's lead over it, told with the figures.
     :param largest_calibration_error: the expected calibration error that is still let pass, 0 to 1.
     """
-    holds, fails = compare(scores, intervals or {})
+    holds, fails = compare(scores, differences or {})
     error = scores["model"][CALIBRATION]
     if not error <= largest_calibration_error:
         fails.append(f"expected calibration error {error:.4f} above {largest_calibration_error:.4f}")
@@ -52,18 +52,18 @@ def judge(
     return Verdict(True, f"it beats all: {'; '.join(holds)}; expected calibration error {error:.4f}")
 
 
-def compare(scores: Scores, intervals: Intervals) -> tuple[list[str], list[str]]:
+def compare(scores: Scores, differences: Differences) -> tuple[list[str], list[str]]:
     """Where `model` beats the other scorers and where it does not, in words. Equal is not better."""
     better: list[str] = []
     not_better: list[str] = []
     for rival in (name for name in scores if name != "model"):
         for metric in DECIDING:
             own, other = scores["model"][metric], scores[rival][metric]
-            text = f"{metric} {own:.4f}{_interval(intervals, 'model', metric)} against {other:.4f} of {rival}"
+            text = f"{metric} {own:.4f} against {other:.4f} of {rival}{_lead(differences, rival, metric)}"
             (better if own > other else not_better).append(text)
     return better, not_better
 
 
-def _interval(intervals: Intervals, scorer: str, metric: str) -> str:
-    bounds = intervals.get(scorer, {}).get(metric)
-    return f" ({bounds[0]:.4f} to {bounds[1]:.4f})" if bounds else ""
+def _lead(differences: Differences, rival: str, metric: str) -> str:
+    bounds = differences.get(rival, {}).get(metric)
+    return f" (lead {bounds[0]:+.4f} to {bounds[1]:+.4f})" if bounds else ""

@@ -9,6 +9,7 @@ from datetime import datetime
 from psycopg import Connection
 
 from include.models.champion import crown, follow
+from include.models.churn.errors import EvaluationOutOfDate
 from include.models.churn.evaluate import read_evaluation
 from include.models.churn.gate import LARGEST_CALIBRATION_ERROR, judge
 from include.models.churn.train import NAME
@@ -16,10 +17,6 @@ from include.models.index import registry_version, set_status, take_turn
 from include.models.registry.model_registry import ROLLED_BACK, ModelRegistry, ModelVersion
 
 logger = logging.getLogger(__name__)
-
-
-class EvaluationOutOfDate(RuntimeError):
-    """The champion has changed since the model was compared with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +106,7 @@ def _decide(
     verdict = judge(
         evaluation.scores,
         canaries=getattr(evaluation, "canaries", ()),
-        intervals=getattr(evaluation, "intervals", None),
+        differences=getattr(evaluation, "differences", None),
         largest_calibration_error=largest_calibration_error,
     )
     is_passed = verdict.is_passed
