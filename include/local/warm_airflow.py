@@ -25,6 +25,7 @@ MODULES = (
     "sklearn.ensemble",
     "sklearn.linear_model",
     "sklearn.pipeline",
+    "include.models.registry.model_registry",
     "include.ingestion.service",
     "include.sources.factory",
     "include.features.building.build",
