@@ -11,7 +11,7 @@ from scipy import special
 
 from include.models.lifetime.bg_nbd import BgNbd, left_log_odds
 from include.models.lifetime.histories import Histories, group
-from include.models.lifetime.maximum_likelihood import most_likely
+from include.models.lifetime.maximum_likelihood import most_likely_from_a_part
 
 Floats = npt.NDArray[np.float64]
 
@@ -45,8 +45,10 @@ def fit_bg_nbd(
     """
     histories = group(frequency, recency, age, weights)
     repeats, exposure = float(histories.weight @ histories.x), float(histories.weight @ histories.T)
-    found = most_likely(
-        log_likelihood_of(histories), start=(0.5, 0.5 * exposure / repeats, 0.5, 2.0), weight=histories.customers
+    found = most_likely_from_a_part(
+        [histories.x, histories.t_x, histories.T, histories.weight],
+        lambda *columns: log_likelihood_of(Histories(*columns)),
+        start=(0.5, 0.5 * exposure / repeats, 0.5, 2.0),
     )
     names = ("r", "alpha", "a", "b")
     return BgNbdFit(

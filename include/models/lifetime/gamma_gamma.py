@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from include.models.lifetime.maximum_likelihood import FitRefused, most_likely
+from include.models.lifetime.maximum_likelihood import FitRefused, most_likely_from_a_part
 
 Floats = npt.NDArray[np.float64]
 
@@ -99,7 +99,7 @@ def fit_gamma_gamma(
             f"at least {FEWEST_CUSTOMERS} customers and two amounts are needed. Load more history."
         )
     mean = float(np.average(m, weights=weight))
-    found = most_likely(log_likelihood_of(x, m, weight), start=(2.0, 3.0, mean), weight=float(weight.sum()))
+    found = most_likely_from_a_part([x, m, weight], log_likelihood_of, start=(2.0, 3.0, mean))
     return GammaGammaFit(
         model=GammaGamma(*found.parameters),
         log_likelihood=found.log_likelihood,
