@@ -16,12 +16,20 @@ from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_s
 
 from include.entities.window import Window
 from include.features.registry import FEATURE_VIEWS
+from include.models.churn.baselines import BASELINES, fit_baseline
+from include.models.churn.candidates import LabelledRows
+from include.models.churn.errors import EvaluationOutOfDate
 from include.models.churn.evaluate import evaluate
 from include.models.churn.parameters import ChurnParameters
-from include.models.churn.pipeline import baseline, inputs
-from include.models.churn.promote import EvaluationOutOfDate, promote
+from include.models.churn.promote import promote
 from include.models.churn.train import train
-from include.models.churn.training_set import NotEnoughData, TrainingSetLost, build_training_set, read_training_set
+from include.models.churn.training_set import (
+    NotEnoughData,
+    TrainingSetLost,
+    build_training_set,
+    read_training_rows,
+    read_training_set,
+)
 from include.models.registry.errors import ModelMissing
 from include.models.registry.model_registry import ModelRegistry
 from include.warehouse.connection import connect_warehouse
@@ -38,7 +46,8 @@ PARAMETERS = ChurnParameters(step_days=28)
 
 
 def shop_with_habits(seed: int, *, customers: int) -> list[Order]:
-    """Customers who buy at a rate of their own and may stop for good after any purchase; some orders by guests."""
+    """Customers who buy at a rate of their own, more regularly than BG/NBD thinks, and may stop for good after any
+    purchase; some orders by guests."""
     rng = random.Random(seed)
     orders: list[Order] = []
     for customer in range(1, customers + 1):
@@ -51,7 +60,7 @@ def shop_with_habits(seed: int, *, customers: int) -> list[Order]:
             orders.append(Order(len(orders) + 1, owner, paid_at, amount, (rng.randrange(30),)))
             if rng.random() < stops:
                 break
-            instant += DAY * max(rng.expovariate(rate), 0.001)
+            instant += DAY * max(rng.gammavariate(4, 1 / (4 * rate)), 0.001)
     return orders
 
 
@@ -105,7 +114,10 @@ def champion_id(registry: ModelRegistry) -> str | None:
 
 
 def counts(conn) -> dict[str, int]:
-    tables = ("training_sets", "models", "evaluations", "calibration_bins", "aliases", "alias_changes")
+    tables = (
+        "training_sets", "models", "evaluations", "calibration_bins", "aliases", "alias_changes", "shop_weeks",
+        "churn_backtests", "churn_reports",
+    )  # fmt: skip
     return {name: conn.execute(f"SELECT count(*) FROM ml.{name}").fetchone()[0] for name in tables}
 
 
@@ -215,6 +227,12 @@ def test_the_same_run_again_duplicates_nothing_and_gives_the_same_numbers(shop, 
     again = run_all(shop, registry, tmp_path)
     assert again[0] == first[0]
     assert again[1].scores == first[1].scores
+    print(
+        first[2].reason,
+        shop.execute(
+            "SELECT candidate, snapshot_on, auc, log_loss, calibration_error, row_count FROM ml.churn_backtests"
+        ).fetchall(),
+    )
     assert (first[2].is_promoted, again[2].is_promoted, again[2].is_champion) == (True, False, True)
     assert counts(shop) == before
     assert shop.execute("SELECT xmin::text, m::text FROM ml.models AS m").fetchall() == models
@@ -239,9 +257,12 @@ def test_every_stored_metric_is_what_the_artefact_gives_on_the_test_rows(shop, r
         (scorer, metric): value
         for scorer, metric, value in shop.execute("SELECT scorer, metric, value FROM ml.evaluations").fetchall()
     }
-    assert {scorer for scorer, _ in stored} == {"model", "recency_only", "rfm_score"}
-    for scorer, pipeline in registry.load("churn", registry.find("churn", promotion.model_id).version).items():
-        probabilities = pipeline.predict_proba(inputs(test))[:, 1]
+    assert {scorer for scorer, _ in stored} == {"model", *BASELINES}
+    training, test = read_training_rows(shop, training_set_id=training_set.training_set_id, storage=tmp_path)
+    model = registry.load("churn", registry.find("churn", promotion.model_id).version)
+    fitted = {name: fit_baseline(name, LabelledRows(training), horizon_days=90) for name in BASELINES}
+    for scorer, asked in ({"model": model} | fitted).items():
+        probabilities = asked.probabilities(test)
         assert stored[scorer, "auc"] == pytest.approx(roc_auc_score(outcomes, probabilities))
         assert stored[scorer, "average_precision"] == pytest.approx(average_precision_score(outcomes, probabilities))
         assert stored[scorer, "brier"] == pytest.approx(brier_score_loss(outcomes, probabilities))
@@ -278,11 +299,10 @@ def test_a_model_no_better_than_a_baseline_is_refused_with_the_reason(shop, regi
     training_set = build(shop, tmp_path)
     model = train(shop, registry, training_set_id=training_set.training_set_id, storage=tmp_path, now=NOW)
     kept = registry.find("churn", model.model_id)
-    scorers = registry.load("churn", kept.version)
-    training, _ = read_training_set(shop, training_set_id=training_set.training_set_id, storage=tmp_path)
-    scorers["model"] = baseline("rfm_score").fit(inputs(training), training["is_churned"].astype(bool))
+    trained = registry.load("churn", kept.version)
+    upside_down = replace(trained, weights=tuple(-weight for weight in trained.weights))
     worse = registry.register(
-        "churn", scorers, model_id="worse", parameters={}, metrics={}, tags=kept.tags, card="# worse"
+        "churn", upside_down, model_id="worse", parameters={}, metrics={}, tags=kept.tags, card="# worse"
     )
     shop.execute("UPDATE ml.models SET registry_version = %s", (worse.version,))
     shop.commit()

@@ -9,8 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.models.churn.promote import compare
-from include.models.metrics import calibration, expected_calibration_error, judge, lift
+from include.models.metrics import (
+    Judged,
+    auc,
+    bootstrap,
+    calibration,
+    expected_calibration_error,
+    gains,
+    judge,
+    lift,
+)
 
 scored_rows = st.lists(
     st.tuples(st.booleans(), st.sampled_from([0.0, 0.05, 0.1, 0.3, 0.35, 0.5, 0.75, 0.9, 1.0])), min_size=4, max_size=40
@@ -69,33 +77,73 @@ def test_calibration_bins_hold_what_was_foretold_and_what_came():
     assert expected_calibration_error(bins) == pytest.approx((2 * 0.35 + 2 * 0.025) / 4)
 
 
-def scores(**own):
-    return {
-        "model": {"auc": 0.8, "average_precision": 0.7} | own,
-        "recency_only": {"auc": 0.7, "average_precision": 0.6},
-        "rfm_score": {"auc": 0.6, "average_precision": 0.65},
-    }
+def log_loss(rows) -> float:
+    return -sum(math.log(max(p if o else 1 - p, 1e-9)) for o, p in rows) / len(rows)
 
 
-@pytest.mark.parametrize(
-    ("own", "is_better"),
-    [
-        ({}, True),
-        ({"auc": 0.7}, False),  # equal is not better
-        ({"average_precision": 0.64}, False),
-        ({"auc": 0.71, "average_precision": 0.66}, True),
-    ],
-)
-def test_a_model_must_be_better_than_each_rival_in_both_metrics(own, is_better):
-    assert compare(scores(**own))[0] is is_better
+@given(rows=scored_rows)
+def test_log_loss_precision_and_lift_equal_their_definitions(rows):
+    metrics = judge(*arrays(rows))
+    assert math.isclose(metrics["log_loss"], log_loss(rows), rel_tol=1e-9)
+    ranked = sorted(rows, key=lambda row: -row[1])
+    rate = sum(o for o, _ in rows) / len(rows)
+    for share in (0.05, 0.10, 0.20):
+        wanted, hits, left = share * len(rows), 0.0, share * len(rows)
+        for border in sorted({p for _, p in ranked}, reverse=True):
+            group = [o for o, p in ranked if p == border]
+            part = min(1.0, left / len(group))
+            hits, left = hits + part * sum(group), left - part * len(group)
+        name = f"at_{round(100 * share)}_percent"
+        assert math.isclose(metrics[f"precision_{name}"], hits / wanted, abs_tol=1e-9)
+        assert math.isclose(metrics[f"lift_{name}"], hits / wanted / rate, abs_tol=1e-9)
+        assert math.isclose(lift(*arrays(rows), share=share), hits / wanted / rate, abs_tol=1e-9)
 
 
-def test_the_reason_names_the_metric_the_numbers_and_the_rival():
-    assert compare(scores(average_precision=0.64))[1] == (
-        "it does not beat: average_precision 0.6400 against 0.6500 of rfm_score"
-    )
+@given(rows=scored_rows, counts=st.lists(st.integers(0, 4), min_size=40, max_size=40))
+def test_a_row_of_weight_n_counts_as_n_equal_rows(rows, counts):
+    own = counts[: len(rows)]
+    repeated = [row for row, count in zip(rows, own, strict=True) for _ in range(count)]
+    if not 0 < sum(o for o, _ in repeated) < len(repeated):
+        return
+    weighted = Judged(*arrays(rows)).metrics(np.array([own, [1] * len(rows)], dtype=float))
+    for metric, value in judge(*arrays(repeated)).items():
+        assert math.isclose(weighted[metric][0], value, abs_tol=1e-9), metric
+        assert math.isclose(weighted[metric][1], judge(*arrays(rows))[metric], abs_tol=1e-9), metric
 
 
-def test_a_champion_is_a_rival_like_the_baselines():
-    rivals = scores() | {"champion": {"auc": 0.8, "average_precision": 0.1}}
-    assert compare(rivals) == (False, "it does not beat: auc 0.8000 against 0.8000 of champion")
+@given(rows=scored_rows)
+def test_auc_alone_is_that_of_the_judge(rows):
+    assert math.isclose(auc(*arrays(rows)), judge(*arrays(rows))["auc"], abs_tol=1e-12)
+
+
+def test_an_interval_is_as_wide_as_theory_says_and_customers_are_drawn_with_all_of_their_rows():
+    random = np.random.default_rng(3)
+    probabilities = random.random(4000)
+    outcomes = random.random(4000) < probabilities
+    alone, _ = bootstrap(outcomes, {"model": probabilities}, np.arange(4000), seed=1)
+    brier = (probabilities - outcomes) ** 2
+    half = 1.96 * brier.std() / math.sqrt(4000)
+    assert alone["model"]["brier"].high - alone["model"]["brier"].low == pytest.approx(2 * half, rel=0.12)
+    assert alone["model"]["brier"].low < brier.mean() < alone["model"]["brier"].high
+    fours = np.repeat(np.arange(1000), 4)
+    again, _ = bootstrap(np.repeat(outcomes[:1000], 4), {"model": np.repeat(probabilities[:1000], 4)}, fours, seed=1)
+    width = again["model"]["brier"].high - again["model"]["brier"].low
+    assert width == pytest.approx(4 * half, rel=0.15)  # a thousand customers, not four thousand rows
+
+
+def test_the_difference_of_equal_scorers_is_zero_and_of_a_better_one_above_it():
+    random = np.random.default_rng(4)
+    probabilities = random.random(3000)
+    outcomes = random.random(3000) < probabilities
+    worse = np.clip(probabilities + random.normal(0, 0.5, 3000), 0.01, 0.99)
+    scored = {"model": probabilities, "same": probabilities.copy(), "worse": worse}
+    _, differences = bootstrap(outcomes, scored, np.arange(3000), seed=1)
+    assert (differences["same"]["auc"].low, differences["same"]["auc"].high) == (0, 0)
+    assert differences["worse"]["auc"].low > 0
+
+
+def test_gains_end_with_everyone_and_rise_as_fast_as_the_outcomes_allow():
+    outcomes = np.array([True] * 2 + [False] * 8)
+    shares = np.array([0, 0.1, 0.2, 0.5, 1])
+    assert gains(outcomes, np.linspace(1, 0, 10), shares=shares).tolist() == [0, 0.5, 1, 1, 1]
+    assert gains(outcomes, np.full(10, 0.5), shares=shares).tolist() == pytest.approx(shares.tolist())

@@ -1,7 +1,8 @@
 """Candidates for the churn model: how each is fitted, before it is calibrated.
 
-`logistic` sees the smooth part and lasts, `boosting` sees thresholds, `blend` is the mean of their log-odds; all three
-read the opinion of BG/NBD as one more input. `bg_nbd` is that opinion alone, a candidate and a baseline at once.
+`logistic` sees the smooth part and lasts, `boosting` sees thresholds; both read the opinion of BG/NBD as one more
+input. `bg_nbd` is that opinion alone, a candidate and a baseline at once: it cannot learn much, and needs little to
+learn from. `blend` is the mean of the log-odds of the first two, `blend_of_three` of all three.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
 from include.models.churn.columns import InputColumns, Matrix, Vector
 from include.models.churn.inputs import GROUPS, INPUTS, RECENCY
@@ -23,10 +25,19 @@ from include.models.churn.words import Words
 from include.models.lifetime.bg_nbd_fit import fit_bg_nbd
 from include.models.lifetime.maximum_likelihood import FitRefused
 
-LOGISTIC, BOOSTING, BLEND, BG_NBD = "logistic", "boosting", "blend", "bg_nbd"
-CANDIDATES = (LOGISTIC, BOOSTING, BLEND, BG_NBD)
+LOGISTIC, BOOSTING, BG_NBD = "logistic", "boosting", "bg_nbd"
+BLEND, BLEND_OF_THREE = "blend", "blend_of_three"
+MADE_OF = {
+    LOGISTIC: (LOGISTIC,),
+    BOOSTING: (BOOSTING,),
+    BLEND: (LOGISTIC, BOOSTING),
+    BLEND_OF_THREE: (LOGISTIC, BOOSTING, BG_NBD),
+    BG_NBD: (BG_NBD,),
+}
+CANDIDATES = tuple(MADE_OF)
 _LEAST_ROWS_OF_A_CATEGORY = 50
 _MOST_CUSTOMERS_FOR_BG_NBD = 50_000
+_FEW_ROWS = 50_000
 _PURCHASES = ("repeat_purchase_days", RECENCY, "lifetime_age_days")
 
 
@@ -97,28 +108,31 @@ def fit_candidates(
     purchases = _fit_purchases(columns, matrix, rows, horizon_days=horizon_days)
     frame = _frame(columns, matrix, purchases, horizon_days=horizon_days, versions=versions or {})
     seen = frame.seen(matrix)
+    needed = {part for name in names for part in MADE_OF[name]}
     fitted: dict[str, Part] = {}
-    if {LOGISTIC, BLEND} & set(names):
+    if LOGISTIC in needed:
         fitted[LOGISTIC] = fit_linear(seen, rows.outcomes)
-    if {BOOSTING, BLEND} & set(names):
+    if BOOSTING in needed:
         fitted[BOOSTING] = fit_trees(seen, rows.outcomes, seed=seed)
-    made_of = {LOGISTIC: (LOGISTIC,), BOOSTING: (BOOSTING,), BLEND: (LOGISTIC, BOOSTING)}
-    models = {}
-    for name in names:
-        if name == BG_NBD:
-            parts: tuple[Part, ...] = (_LastColumn(),)
-        else:
-            parts = tuple(fitted[part] for part in made_of[name])
-        models[name] = _with_parts(frame, parts, matrix)
-    return models
+    if BG_NBD in needed:
+        fitted[BG_NBD] = _LastColumn() if purchases else _Nothing()
+    return {name: _with_parts(frame, tuple(fitted[part] for part in MADE_OF[name]), matrix) for name in names}
 
 
 @dataclass(frozen=True)
 class _LastColumn:
-    """The opinion that stands in the last column, as it is; without one nobody knows anything."""
+    """The opinion that stands in the last column, as it is."""
 
     def log_odds(self, matrix: Matrix) -> Vector:
         return np.ascontiguousarray(matrix[:, -1])
+
+
+@dataclass(frozen=True)
+class _Nothing:
+    """No opinion: there was nothing to fit one on."""
+
+    def log_odds(self, matrix: Matrix) -> Vector:
+        return np.zeros(len(matrix))
 
 
 def columns_of(rows: LabelledRows) -> InputColumns:
@@ -186,8 +200,13 @@ def fit_linear(seen: Matrix, outcomes: npt.NDArray[np.bool_]) -> LinearPart:
 
 
 def fit_trees(seen: Matrix, outcomes: npt.NDArray[np.bool_], *, seed: int) -> TreesPart:
-    """A small gradient boosting of shallow trees."""
-    return TreesPart(boosting(seed=seed).fit(seen, outcomes))
+    """A small gradient boosting of shallow trees.
+
+    On few rows one thread is faster than many, and does not wait for cores that others use.
+    """
+    threads = 1 if len(seen) < _FEW_ROWS else None
+    with threadpool_limits(limits=threads, user_api="openmp"):
+        return TreesPart(boosting(seed=seed).fit(seen, outcomes))
 
 
 def boosting(*, seed: int) -> HistGradientBoostingClassifier:
@@ -273,11 +292,4 @@ def _wanted(name: str, versions: dict[str, int]) -> str:
 
 def _with_parts(frame: ChurnModel, parts: tuple[Part, ...], matrix: Matrix) -> ChurnModel:
     model = replace(frame, parts=parts, weights=(1 / len(parts),) * len(parts))
-    return with_deciles(model, matrix)
-
-
-def with_deciles(model: ChurnModel, matrix: Matrix, *, most: int = 50_000) -> ChurnModel:
-    """The model with the bounds of the tenths of its scores; of every so many rows where there are more than `most`."""
-    probability = model.probabilities_of(matrix[:: max(1, len(matrix) // most)])
-    bounds = np.quantile(probability, np.arange(1, 10) / 10)
-    return replace(model, decile_bounds=tuple(float(bound) for bound in bounds))
+    return model.with_deciles_of(matrix)

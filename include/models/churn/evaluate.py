@@ -2,35 +2,50 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import pyarrow as pa
 from psycopg import Connection
+from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
-from include.models.churn.pipeline import inputs
+from include.features.history.historical import get_historical_features
+from include.models.churn.baselines import BASELINES, fit_baseline
+from include.models.churn.canaries import look_for_leaks
+from include.models.churn.candidates import LabelledRows
+from include.models.churn.card import model_card
+from include.models.churn.columns import Vector
+from include.models.churn.model import ChurnModel
+from include.models.churn.page import page_of
+from include.models.churn.report import Campaign, figures
 from include.models.churn.train import NAME
-from include.models.churn.training_set import read_training_set
+from include.models.churn.training_set import read_training_rows
 from include.models.index import registry_version
-from include.models.metrics import CalibrationBin, calibration, judge
+from include.models.metrics import CalibrationBin, bootstrap, calibration, judge
 from include.models.registry.errors import ModelMissing
-from include.models.registry.model_registry import ModelRegistry
+from include.models.registry.model_registry import CARD, ModelRegistry
 
 logger = logging.getLogger(__name__)
+
+REPORT, PAGE = "report.json", "report.html"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
     """How a model did on its test rows.
 
-    :param scores: scorer (`model`, `recency_only`, `rfm_score` and, if there is another one, `champion`) to metric
-        to value.
+    :param scores: scorer (`model`, those of `BASELINES` and, if there is another one, `champion`) to metric to value.
     :param champion_id: the model scored as `champion`.
+    :param intervals: scorer to metric to the two ends of the middle 95 %, by drawing customers anew.
+    :param differences: other scorer to metric to the two ends of the model's metric minus its own, on the same draws.
+    :param canaries: alarms of the search for leaks, in words.
     """
 
     model_id: str
@@ -39,11 +54,23 @@ class Evaluation:
     training_churn_rate: float
     scores: dict[str, dict[str, float]]
     champion_id: str | None
+    intervals: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    differences: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    canaries: list[str] = field(default_factory=list)
 
 
-def evaluate(conn: Connection, registry: ModelRegistry, *, model_id: str, storage: Path, now: datetime) -> Evaluation:
-    """Score the test rows with the model, its baselines and the champion in use, and keep every metric.
+def evaluate(
+    conn: Connection,
+    registry: ModelRegistry,
+    *,
+    model_id: str,
+    storage: Path,
+    now: datetime,
+    campaign: Campaign | None = None,
+) -> Evaluation:
+    """Score the test rows with the model, its baselines and the champion in use; keep every metric and the report.
 
+    :param campaign: the terms for which the report says what a campaign would bring.
     :raises ModelMissing: there is no such model.
     :raises ArtefactDamaged: an artefact is not what was stored.
     :raises TrainingSetLost: the training set's file is gone or changed.
@@ -52,31 +79,45 @@ def evaluate(conn: Connection, registry: ModelRegistry, *, model_id: str, storag
     started = time.monotonic()
     with conn.transaction():
         kept = registry.version(NAME, registry_version(conn, model_id))
-        training, test = read_training_set(conn, training_set_id=kept.tags["training_set_id"], storage=storage)
-        scorers: dict[str, Any] = dict(registry.load(NAME, kept.version))  # type: ignore[call-overload]
+        recipe = _recipe(conn, model_id)
+        training, test = map(
+            LabelledRows, read_training_rows(conn, training_set_id=recipe["training_set_id"], storage=storage)
+        )
+        model = loaded(registry, kept.version)
+        scorers: dict[str, Callable[[pa.Table], Vector]] = {"model": model.probabilities}
+        for name in BASELINES:
+            scorers[name] = fit_baseline(name, training, horizon_days=model.horizon_days).probabilities
         champion, champion_id = registry.holder_of(NAME), None
         if champion is not None and champion.model_id != model_id:
-            scorers["champion"] = registry.load(NAME, champion.version)["model"]  # type: ignore[index]
+            own = loaded(registry, champion.version)
+            scorers["champion"] = lambda rows: own.probabilities(rows_for(conn, own, model, rows))
             champion_id = champion.model_id
-        outcomes = test["is_churned"].to_numpy(dtype=bool)
-        probabilities = {name: scorer.predict_proba(inputs(test))[:, 1] for name, scorer in scorers.items()}
-        evaluation = Evaluation(
-            model_id=model_id,
-            test_rows=len(test),
-            churn_rate=float(outcomes.mean()),
-            training_churn_rate=float(training["is_churned"].mean()),
-            scores={name: judge(outcomes, scored) for name, scored in probabilities.items()},
-            champion_id=champion_id,
-        )
-        bins = {name: calibration(outcomes, np.asarray(scored)) for name, scored in probabilities.items()}
+        probabilities = {name: scorer(test.table) for name, scorer in scorers.items()}
+        evaluation, report = judged(
+            model, training, test, probabilities, model_id=model_id, champion_id=champion_id,
+            campaign=campaign or Campaign(), seed=recipe["parameters"].get("seed", 0),
+        )  # fmt: skip
+        report |= {"test_at": recipe["test_at"].isoformat(), "parameters": recipe["parameters"]}
+        report["backtest"] = _backtest(conn, model_id)
+        page = page_of(report)
+        bins = {name: calibration(test.outcomes, own) for name, own in probabilities.items()}
         _store(conn, evaluation, bins, now=now)
+        _store_report(conn, model_id, report, page, now=now)
         registry.add(
             kept,
             metrics={
                 f"{name}.{metric}": value for name, of in evaluation.scores.items() for metric, value in of.items()
             },
-            files={},
-        )
+            files={
+                REPORT: json.dumps(report, indent=1).encode(),
+                PAGE: page.encode(),
+                CARD: model_card(
+                    model_id=model_id, parameters=recipe["parameters"], training_set=recipe,
+                    feature_views=kept.tags["feature_views"].split(), libraries=recipe["libraries"],
+                    scores=evaluation.scores, canaries=evaluation.canaries,
+                ).encode(),
+            },
+        )  # fmt: skip
     for name, metrics in evaluation.scores.items():
         logger.info(
             "evaluate_churn model_id=%s scorer=%s test_rows=%d churn_rate=%.4f %s seconds=%.2f",
@@ -84,6 +125,56 @@ def evaluate(conn: Connection, registry: ModelRegistry, *, model_id: str, storag
             " ".join(f"{metric}={value:.4f}" for metric, value in metrics.items()), time.monotonic() - started,
         )  # fmt: skip
     return evaluation
+
+
+def judged(
+    model: ChurnModel,
+    training: LabelledRows,
+    test: LabelledRows,
+    probabilities: dict[str, Vector],
+    *,
+    model_id: str,
+    champion_id: str | None,
+    campaign: Campaign,
+    seed: int,
+) -> tuple[Evaluation, dict[str, Any]]:
+    """The evaluation and the report of what scorers said about the test rows; `model` is the first of them."""
+    outcomes = test.outcomes
+    own, differences = bootstrap(outcomes, probabilities, test.customers, seed=seed)
+    evaluation = Evaluation(
+        model_id=model_id,
+        test_rows=len(test),
+        churn_rate=float(outcomes.mean()),
+        training_churn_rate=float(training.outcomes.mean()),
+        scores={name: judge(outcomes, scored) for name, scored in probabilities.items()},
+        champion_id=champion_id,
+        intervals={name: {metric: [each.low, each.high] for metric, each in of.items()} for name, of in own.items()},
+        differences={
+            name: {metric: [each.low, each.high] for metric, each in of.items()} for name, of in differences.items()
+        },
+        canaries=look_for_leaks(training, test, horizon_days=model.horizon_days, seed=seed),
+    )
+    report = asdict(evaluation) | figures(model, training, test, probabilities, campaign=campaign, seed=seed)
+    return evaluation, report
+
+
+def loaded(registry: ModelRegistry, version: str) -> ChurnModel:
+    """A registered churn model.
+
+    :raises ModelMissing: what is registered there is no churn model of this kind.
+    """
+    found = registry.load(NAME, version)
+    if not isinstance(found, ChurnModel):
+        raise ModelMissing(f"Version {version} of {NAME} is a {type(found).__name__}, no ChurnModel. Train it anew.")
+    return found
+
+
+def rows_for(conn: Connection, champion: ChurnModel, model: ChurnModel, rows: pa.Table) -> pa.Table:
+    """The rows with the features as `champion` learnt them; joined anew if it reads other versions of views."""
+    if set(champion.wanted) <= set(model.wanted):
+        return rows
+    spine = rows.select(["customer_id", "at"])
+    return get_historical_features(conn, spine, champion.wanted, timestamp_column="at").to_arrow()
 
 
 def read_evaluation(conn: Connection, model_id: str) -> Evaluation:
@@ -98,6 +189,41 @@ def read_evaluation(conn: Connection, model_id: str) -> Evaluation:
         raise ModelMissing(f"There is no evaluated model {model_id!r} in ml.models. Run evaluate first.")
     metrics: dict[str, Any] = row[0]
     return Evaluation(scores={"model": metrics.pop("model")} | row[1], model_id=model_id, **metrics)
+
+
+def _recipe(conn: Connection, model_id: str) -> dict[str, Any]:
+    """What is known of a model and its training set."""
+    with conn.cursor(row_factory=dict_row) as cursor:
+        row = cursor.execute(
+            """
+            SELECT training_sets.*, models.libraries
+            FROM ml.models INNER JOIN ml.training_sets USING (training_set_id) WHERE model_id = %s
+            """,
+            (model_id,),
+        ).fetchone()
+    assert row is not None
+    return row
+
+
+def _backtest(conn: Connection, model_id: str) -> list[dict[str, Any]]:
+    """The figures of `ml.churn_backtests`, oldest first."""
+    with conn.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(
+            "SELECT * FROM ml.churn_backtests WHERE model_id = %s ORDER BY snapshot_on, candidate", (model_id,)
+        ).fetchall()
+    return [row | {"snapshot_on": row["snapshot_on"].isoformat()} for row in rows]
+
+
+def _store_report(conn: Connection, model_id: str, report: dict[str, Any], page: str, *, now: datetime) -> None:
+    conn.execute(
+        """
+        INSERT INTO ml.churn_reports AS known (model_id, report, page, written_at) VALUES (%s, %s, %s, %s)
+        ON CONFLICT (model_id) DO UPDATE
+        SET report = excluded.report, page = excluded.page, written_at = excluded.written_at
+        WHERE known.report <> excluded.report OR known.page <> excluded.page
+        """,
+        (model_id, Jsonb(report), page, now),
+    )
 
 
 def _store(conn: Connection, evaluation: Evaluation, bins: dict[str, list[CalibrationBin]], *, now: datetime) -> None:

@@ -15,6 +15,7 @@ from include.models.churn.words import Words
 
 SEASON_INPUT = "request_day_of_year"
 """The on-demand feature by which a model knows the season of a request."""
+_ROWS_FOR_DECILES = 50_000
 _BLOCK_CELLS = 1_000_000
 """Reasons are computed for so many customers at a time that this many numbers suffice."""
 
@@ -143,6 +144,16 @@ class ChurnModel:
     def deciles(self, probability: Vector) -> npt.NDArray[np.int16]:
         """1 to 10 by the training scores; 10 is most likely to leave."""
         return (np.searchsorted(np.asarray(self.decile_bounds), probability, side="right") + 1).astype(np.int16)
+
+    def with_deciles(self, rows: pa.Table) -> ChurnModel:
+        """The model with the bounds of the tenths of its scores of some rows."""
+        return self.with_deciles_of(self.columns.matrix(rows))
+
+    def with_deciles_of(self, matrix: Matrix) -> ChurnModel:
+        """The same from the matrix of inputs; where there are many rows, of every so many of them."""
+        probability = self.probabilities_of(matrix[:: max(1, len(matrix) // _ROWS_FOR_DECILES)])
+        bounds = np.quantile(probability, np.arange(1, 10) / 10)
+        return replace(self, decile_bounds=tuple(float(bound) for bound in bounds))
 
     def raw_log_odds(self, matrix: Matrix) -> Vector:
         """What the parts say together, before calibration and season."""

@@ -1,4 +1,4 @@
-"""Train the churn model and its baselines on one training set."""
+"""Train the churn model on one training set: backtest, choice, calibration, fit."""
 
 from __future__ import annotations
 
@@ -7,29 +7,31 @@ import json
 import logging
 import platform
 import time
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, fields
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-from psycopg import Connection
+from psycopg import Connection, sql
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
-from sklearn.pipeline import Pipeline
 
 from include.features.definitions.versions import current_version
+from include.models.churn.backtest import Backtest, OriginFigures, fit_chosen, run_backtest
+from include.models.churn.candidates import LabelledRows
 from include.models.churn.card import model_card
-from include.models.churn.pipeline import BASELINES, baseline, churn_model, inputs
-from include.models.churn.training_set import VIEWS, read_training_set
+from include.models.churn.model import ChurnModel
+from include.models.churn.season import Week, day_number
+from include.models.churn.training_set import VIEWS, read_training_rows, read_weeks
 from include.models.index import is_indexed
 from include.models.registry.model_registry import DIGEST, ModelRegistry, ModelVersion
 
 logger = logging.getLogger(__name__)
 
 NAME = "churn"
-_LIBRARIES = ("scikit-learn", "numpy", "pandas", "joblib")
+_LIBRARIES = ("scikit-learn", "numpy", "scipy", "pyarrow", "joblib")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,17 +58,27 @@ def train(
     libraries = {name: version(name) for name in _LIBRARIES} | {"python": platform.python_version()}
     model_id = model_id_of(training_set_id, libraries)
     with conn.transaction():
-        training, _ = read_training_set(conn, training_set_id=training_set_id, storage=storage)
+        training, _ = read_training_rows(conn, training_set_id=training_set_id, storage=storage)
         is_new = registry.find(NAME, model_id) is None or not is_indexed(conn, model_id)
         if is_new:
             recipe = _recipe(conn, training_set_id)
-            views = [str(current_version(conn, view)) for view in VIEWS]
+            versions = [current_version(conn, view) for view in VIEWS]
+            views = [str(version) for version in versions]
+            backtest, model = fit_model(
+                LabelledRows(training),
+                read_weeks(conn, training_set_id),
+                test_at=recipe["test_at"],
+                horizon_days=recipe["parameters"]["horizon_days"],
+                seed=recipe["parameters"]["seed"],
+                versions={version.view.name: version.version for version in versions},
+            )
             kept = registry.register(
                 NAME,
-                fit_scorers(training, seed=recipe["parameters"]["seed"]),
+                model,
                 model_id=model_id,
-                parameters={**recipe["parameters"], **libraries},
-                metrics={"training_rows": len(training)},
+                parameters={**recipe["parameters"], **libraries, "candidate": backtest.chosen},
+                metrics={"training_rows": len(training)}
+                | {f"backtest.{name}.log_loss": loss for name, loss in backtest.log_loss.items()},
                 tags={
                     "training_set_id": training_set_id,
                     "data_digest": recipe["data_digest"],
@@ -79,6 +91,7 @@ def train(
                 ),
             )  # fmt: skip
             _store(conn, kept, training_set_id, libraries=libraries, now=now)
+            _store_backtest(conn, model_id, backtest)
     logger.info(
         "train_churn model_id=%s training_set_id=%s training_rows=%d is_new=%s seconds=%.2f",
         model_id, training_set_id, len(training), is_new, time.monotonic() - started,
@@ -92,12 +105,26 @@ def model_id_of(training_set_id: str, libraries: dict[str, str]) -> str:
     return f"{NAME}-model-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
-def fit_scorers(training: pd.DataFrame, *, seed: int) -> dict[str, Pipeline]:
-    """The model and the baselines, trained on the same rows."""
-    scorers = {"model": churn_model(seed=seed)} | {name: baseline(name) for name in BASELINES}
-    for scorer in scorers.values():
-        scorer.fit(inputs(training), training["is_churned"].astype(bool))
-    return scorers
+def fit_model(
+    rows: LabelledRows,
+    weeks: Sequence[Week],
+    *,
+    test_at: datetime,
+    horizon_days: int,
+    seed: int,
+    versions: dict[str, int] | None = None,
+) -> tuple[Backtest, ChurnModel]:
+    """Choose a candidate by the backtest, fit it on all rows, and calibrate it for requests from the test snapshot on.
+
+    :param rows: training rows, whose label windows all end at the test snapshot or before.
+    :param weeks: of the shop, those before the test snapshot.
+    """
+    backtest = run_backtest(rows, weeks, horizon_days=horizon_days, seed=seed)
+    test_day = day_number(test_at.astimezone(UTC).date())
+    model = fit_chosen(
+        rows, weeks, backtest, test_day=test_day, horizon_days=horizon_days, seed=seed, versions=versions
+    )
+    return backtest, model
 
 
 def _recipe(conn: Connection, training_set_id: str) -> dict[str, Any]:
@@ -136,3 +163,15 @@ def _store(
             "digest": kept.tags[DIGEST],
         },
     )
+
+
+def _store_backtest(conn: Connection, model_id: str, backtest: Backtest) -> None:
+    columns = [field.name for field in fields(OriginFigures)]
+    with conn.cursor() as cursor:
+        cursor.executemany(
+            sql.SQL("INSERT INTO ml.churn_backtests (model_id, {}) VALUES ({}) ON CONFLICT DO NOTHING").format(
+                sql.SQL(", ").join(map(sql.Identifier, columns)),
+                sql.SQL(", ").join([sql.Placeholder()] * (1 + len(columns))),
+            ),
+            [(model_id, *astuple(figures)) for figures in backtest.figures],
+        )

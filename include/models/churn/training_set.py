@@ -18,15 +18,19 @@ from include.entities.window import Window
 from include.features.definitions.selection import PRESENT
 from include.features.history.historical import get_historical_features
 from include.features.history.training_sets import TrainingSetLost, digest_of, read_rows, write_rows
-from include.features.views.customer_activity import CUSTOMER_ACTIVITY
-from include.features.views.customer_rfm import CUSTOMER_RFM
+from include.features.registry import REGISTRY
+from include.models.churn.inputs import CORE_VIEW, ON_DEMAND, SERVICE
 from include.models.churn.parameters import ChurnParameters
+from include.models.churn.season import RECENT_DAYS, Week
 from include.warehouse.receipts import loaded_stretches
 
 logger = logging.getLogger(__name__)
 
-VIEWS = (CUSTOMER_RFM, CUSTOMER_ACTIVITY)
-LABELS_SQL = Path(__file__).resolve().parents[2] / "sql" / "models" / "churn_labels.sql"
+VIEWS = tuple(REGISTRY.features_of(item)[0] for item in SERVICE.features)
+"""The views of the feature service `churn`: what is joined, of which the model reads a part."""
+_SQL = Path(__file__).resolve().parents[2] / "sql" / "models"
+LABELS_SQL, WEEKS_SQL = _SQL / "churn_labels.sql", _SQL / "shop_weeks.sql"
+_WEEK = timedelta(days=7)
 
 
 class NotEnoughData(RuntimeError):
@@ -56,7 +60,8 @@ def build_training_set(
 
     The test rows are of the last snapshot whose label window was loaded without a gap, by the receipts of the orders;
     the training rows of earlier snapshots, whose label windows all end before it. Features are joined as they were
-    known at each snapshot. Customers without features at a snapshot are left out and counted.
+    known at each snapshot. Customers without a row of `CORE_VIEW` at a snapshot are left out and counted; what other
+    views lack is null. Beside the rows are kept the weeks of the shop before the test snapshot, for the season.
 
     :param storage: folder that this run's later steps can read too.
     :raises NotEnoughData: there are too few snapshots, rows, or only one outcome.
@@ -67,7 +72,7 @@ def build_training_set(
         test_at, training_at = _snapshots(conn, parameters, until=window.end)
         labelled = _labels(conn, parameters, [*training_at, test_at])
         joined = get_historical_features(
-            conn, labelled, VIEWS, timestamp_column="at", label_start_column="label_start_at"
+            conn, labelled, [*VIEWS, *ON_DEMAND], timestamp_column="at", label_start_column="label_start_at"
         ).to_arrow()
         rows = _rows_with_features(joined, test_at=test_at)
         _refuse_too_little(rows, parameters, window=window)
@@ -85,6 +90,7 @@ def build_training_set(
             test_at=test_at,
         )
         _register(conn, result, digest=digest, parameters=parameters, window=window, now=now)
+        _keep_weeks(conn, training_set_id, parameters, until=test_at)
     logger.info(
         "build_training_set_churn window=%s training_set_id=%s training_rows=%d test_rows=%d training_snapshots=%d "
         "test_at=%s without_features=%d seconds=%.2f",
@@ -95,10 +101,19 @@ def build_training_set(
 
 
 def read_training_set(conn: Connection, *, training_set_id: str, storage: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The training rows and the test rows, checked against the digest that was registered.
+    """The training rows and the test rows as pandas, checked against the digest that was registered.
 
     :raises TrainingSetLost: it was never built, or its file is missing or changed.
     """
+    training, test = (
+        part.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
+        for part in read_training_rows(conn, training_set_id=training_set_id, storage=storage)
+    )
+    return training, test
+
+
+def read_training_rows(conn: Connection, *, training_set_id: str, storage: Path) -> tuple[pa.Table, pa.Table]:
+    """The training rows and the test rows; raises what `read_training_set` raises."""
     row = conn.execute(
         "SELECT file_path, data_digest, parameters FROM ml.training_sets WHERE training_set_id = %s", (training_set_id,)
     ).fetchone()
@@ -109,8 +124,19 @@ def read_training_set(conn: Connection, *, training_set_id: str, storage: Path) 
         rows = read_rows(storage / row[0], digest=row[1], recipe=ChurnParameters(**row[2]).as_json())
     except TrainingSetLost as error:
         raise TrainingSetLost(f"{training_set_id}: {error} {again}") from error
-    frame = rows.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
-    return frame[~frame["is_test"]].reset_index(drop=True), frame[frame["is_test"]].reset_index(drop=True)
+    return rows.filter(pc.invert(rows["is_test"])), rows.filter(rows["is_test"])
+
+
+def read_weeks(conn: Connection, training_set_id: str) -> list[Week]:
+    """The weeks of the shop that end at or before the test snapshot, oldest first."""
+    rows = conn.execute(
+        """
+        SELECT week_start_on, customer_count, buyer_count FROM ml.shop_weeks
+        WHERE training_set_id = %s ORDER BY week_start_on
+        """,
+        (training_set_id,),
+    ).fetchall()
+    return [Week(start, customers, buyers) for start, customers, buyers in rows]
 
 
 def _snapshots(conn: Connection, parameters: ChurnParameters, *, until: datetime) -> tuple[datetime, list[datetime]]:
@@ -168,8 +194,8 @@ def _labels(conn: Connection, parameters: ChurnParameters, snapshots: list[datet
 
 
 def _rows_with_features(joined: pa.Table, *, test_at: datetime) -> pa.Table:
-    is_present = pc.and_(*(pc.equal(joined[f"{view}_status"], PRESENT) for view in VIEWS))
-    kept = joined.filter(is_present).drop_columns(["label_start_at", *(f"{view}_status" for view in VIEWS)])
+    is_present = pc.equal(joined[f"{CORE_VIEW}_status"], PRESENT)
+    kept = joined.filter(is_present).drop_columns(["label_start_at", *(f"{view.name}_status" for view in VIEWS)])
     is_test = pc.equal(kept["at"], pa.scalar(test_at, pa.timestamp("us", "UTC")))
     return kept.append_column("is_test", is_test)
 
@@ -209,3 +235,25 @@ def _register(
             Jsonb(parameters.as_json()), digest, training_set.path, now,
         ),
     )  # fmt: skip
+
+
+def _keep_weeks(conn: Connection, training_set_id: str, parameters: ChurnParameters, *, until: datetime) -> None:
+    """How busy the shop's customers were, week by week, until the test snapshot."""
+    (data_start,) = conn.execute("SELECT min(paid_at) FROM shop.orders").fetchone() or (None,)
+    first = data_start + timedelta(days=parameters.least_history_days)
+    count = max(0, (until - first) // _WEEK)
+    conn.execute("DROP TABLE IF EXISTS pg_temp.weeks")
+    conn.execute(
+        """
+        CREATE TEMPORARY TABLE weeks ON COMMIT DROP AS
+        SELECT start_at AS week_start_at, start_at + %s AS week_end_at, start_at - %s AS bought_since_at
+        FROM unnest(%s::timestamptz[]) AS start_at
+        """,
+        (_WEEK, timedelta(days=RECENT_DAYS), [until - _WEEK * number for number in range(1, count + 1)]),
+    )
+    query = sql.SQL(WEEKS_SQL.read_text())
+    conn.execute(
+        sql.SQL("INSERT INTO ml.shop_weeks SELECT {}, week.* FROM ({}) AS week ON CONFLICT DO NOTHING").format(
+            training_set_id, query
+        )
+    )
