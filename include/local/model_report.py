@@ -16,7 +16,9 @@ def model_report(conn: Connection, *, start: str, end: str) -> dict[str, Any] | 
     with conn.cursor(row_factory=dict_row) as cursor:
         found = cursor.execute(
             """
-            SELECT m.model_id, m.name, m.status, m.status_reason, m.training_row_count, t.test_row_count, t.test_at
+            SELECT
+                m.model_id, m.name, m.registry_version, m.status, m.status_reason, m.training_row_count,
+                t.test_row_count, t.test_at
             FROM ml.models AS m JOIN ml.training_sets AS t USING (training_set_id)
             WHERE m.window_start = %s AND m.window_end = %s AND m.evaluated_at IS NOT NULL
             ORDER BY greatest(m.evaluated_at, m.status_at) DESC LIMIT 1

@@ -79,7 +79,7 @@ def _print_model(model: Mapping[str, Any] | None, say: Any, *, because: str | No
         return
     names = list(model["scores"])
     metrics = list(dict.fromkeys(metric for scores in model["scores"].values() for metric in scores))
-    say(f"MODEL  {model['name']} {model['model_id']}: {model['status']}")
+    say(f"MODEL  {model['name']} version {model['registry_version']} ({model['model_id']}): {model['status']}")
     say("  " + model["status_reason"].replace("; ", ";\n    "))
     say(
         f"  trained on {model['training_row_count']:,} rows, judged on {model['test_row_count']:,} customers "

@@ -108,7 +108,8 @@ def test_the_summary_tells_the_figures_of_the_tables(first: Ran) -> None:
 
 def test_the_model_is_judged_beside_its_baselines(first: Ran) -> None:
     model = first.summary["model"]
-    assert set(model["scores"]) == {"model", "recency_only", "rfm_score"}
+    assert {"model", "recency_only", "rfm_score"} <= set(model["scores"])
+    assert model["registry_version"] == "1"
     assert all(0.0 < scores["auc"] < 1.0 for scores in model["scores"].values())
     assert model["is_champion"] == (model["status"] == "champion")
     assert f"{model['scores']['model']['auc']:.4f}" in first.ended.stdout
