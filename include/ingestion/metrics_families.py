@@ -30,6 +30,7 @@ def families(readings: Readings, *, now: datetime) -> Iterator[Metric]:
     yield from _circuits(readings)
     yield from _quality(readings)
     yield from _schema_changes(readings)
+    yield from _measurements(readings)
 
 
 def known_steps() -> list[tuple[str, str]]:
@@ -156,3 +157,15 @@ def _schema_changes(readings: Readings) -> Iterator[Metric]:
     for key in sorted({*seen, *((entity, change) for entity in ENTITIES for change in SCHEMA_CHANGES)}):
         changes.add_metric(key, seen.get(key, 0))
     yield changes
+
+
+def _measurements(readings: Readings) -> Iterator[Metric]:
+    labels = ("subject", "metric")
+    values = GaugeMetricFamily(
+        "regulars_model_measurement", "Scores and inputs beside training, and scores beside reality.", labels=labels
+    )
+    alerts = GaugeMetricFamily("regulars_model_alert", "1 if that is past its threshold.", labels=labels)
+    for each in readings.measurements:
+        values.add_metric((each.subject, each.metric), each.value)
+        alerts.add_metric((each.subject, each.metric), float(each.is_alert))
+    yield from (values, alerts)

@@ -97,6 +97,19 @@ class SchemaChanges:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ModelMeasurement:
+    """What the newest monitoring of scores says of one subject and metric.
+
+    :param subject: an input of the model, its score, or `reality`.
+    """
+
+    subject: str
+    metric: str
+    value: float
+    is_alert: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Readings:
     """The state of the platform at one instant."""
 
@@ -106,6 +119,7 @@ class Readings:
     open_rows: Sequence[OpenRows]
     expectations: Sequence[ExpectationTotals]
     schema_changes: Sequence[SchemaChanges]
+    measurements: Sequence[ModelMeasurement] = ()
 
 
 STEPS = """
@@ -149,6 +163,12 @@ GROUP BY 1, 2, 3, 4
 
 SCHEMA_CHANGES = "SELECT entity, change, count(*) AS fields FROM ops.schema_changes GROUP BY entity, change"
 
+MEASUREMENTS = """
+SELECT DISTINCT ON (subject, metric) subject, metric, value, is_alert
+FROM ml.monitoring
+ORDER BY subject, metric, snapshot_at DESC, measured_at DESC
+"""
+
 
 def read_metrics(conn: Connection) -> Readings:
     """Read everything that the metrics say, in one read-only transaction of `conn`, which must be in none.
@@ -166,6 +186,7 @@ def read_metrics(conn: Connection) -> Readings:
             open_rows=_rows(conn, OpenRows, OPEN_ROWS),
             expectations=_rows(conn, ExpectationTotals, EXPECTATIONS),
             schema_changes=_rows(conn, SchemaChanges, SCHEMA_CHANGES),
+            measurements=_rows(conn, ModelMeasurement, MEASUREMENTS),
         )
 
 

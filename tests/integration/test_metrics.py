@@ -321,3 +321,16 @@ def test_a_wrong_setting_or_a_taken_port_ends_with_2_and_shows_no_password(wareh
         told = subprocess.run(**metrics_command(warehouse_dsn, f"--port={port[1]}"), capture_output=True, timeout=60)
     assert told.returncode == 2
     assert "Give another --port" in told.stderr
+
+
+def test_the_newest_monitoring_of_each_subject_is_shown(warehouse, warehouse_dsn):
+    for day, value, is_alert in ((1, 0.4, True), (2, 0.05, False)):
+        warehouse.execute(
+            "INSERT INTO ml.monitoring VALUES ('m', %s, 'frequency', 'psi', %s, NULL, 0.25, %s, 900, now())",
+            (f"2024-01-0{day}Z", value, is_alert),
+        )
+    warehouse.commit()
+    registry = registry_of(WarehouseCollector(warehouse_dsn))
+    labels = {"subject": "frequency", "metric": "psi"}
+    assert registry.get_sample_value("regulars_model_measurement", labels) == 0.05
+    assert registry.get_sample_value("regulars_model_alert", labels) == 0
