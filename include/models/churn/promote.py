@@ -105,8 +105,8 @@ def _decide(
         )
     verdict = judge(
         evaluation.scores,
-        canaries=getattr(evaluation, "canaries", ()),
-        differences=getattr(evaluation, "differences", None),
+        canaries=evaluation.canaries,
+        differences=evaluation.differences,
         largest_calibration_error=largest_calibration_error,
     )
     is_passed = verdict.is_passed
