@@ -114,7 +114,13 @@ def print_figures(training: LabelledRows, test: LabelledRows, evaluation: Evalua
             f"mean probability {own['mean_probability']:.4f}"
         )
     for name, own in report["customers"].items():
-        print(f"customers {name}: {own['rows']:,} rows, AUC {own['auc']:.4f}")
+        told = ", ".join(f"{scorer} {own[f'auc_{scorer}']:.4f}" for scorer in evaluation.scores)
+        print(f"customers {name}: {own['rows']:,} rows, AUC of {told}")
+    other = report["other_customers"]
+    print(
+        f"models of half of the customers each: AUC {other['auc_of_their_own_past']:.4f} on those they learnt from, "
+        f"{other['auc_of_others_past']:.4f} on the others"
+    )
     print(f"alarms of a leak: {'; '.join(evaluation.canaries) or 'none'}")
 
 

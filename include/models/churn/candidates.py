@@ -77,7 +77,7 @@ class LabelledRows:
 
 def chance_of(customers: npt.NDArray[np.int64], *, seed: int) -> Vector:
     """A number of 0 to 1 for each customer, the same whoever else is asked about (the finaliser of SplitMix64)."""
-    mixed = customers.astype(np.uint64) + np.uint64(seed + 1) * np.uint64(0x9E3779B97F4A7C15)
+    mixed = customers.astype(np.uint64) + np.uint64((seed + 1) * 0x9E3779B97F4A7C15 % 2**64)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return (mixed ^ (mixed >> np.uint64(31))).astype(np.float64) / 2.0**64

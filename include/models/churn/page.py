@@ -174,27 +174,35 @@ def _backtest(report: Mapping[str, Any]) -> str:
         for own in report["backtest"]
     ]
     header = [
-        "", "rows", "churned", "busier", "AUC", "log loss", "calibration error as trained", "with season",
-        "and calibrated",
+        "", "rows", "churned", "busier", "AUC", "log loss", "error as trained", "with season", "and calibrated",
     ]  # fmt: skip
     if not rows:
         return "<h2>Backtest over time</h2><p>The past is too short for one.</p>"
     return (
         "<h2>Backtest over time</h2><p>Each candidate trained on what was known by an earlier snapshot and judged on "
-        "it. The one that told customers apart best there was fitted on everything and is this model. Its calibration "
-        "was learnt here, so the last column flatters.</p>" + _table(header, rows)
+        "it; errors are those of calibration. The one that told customers apart best there was fitted on everything "
+        "and is this model. Its calibration was learnt here, so the last column flatters.</p>" + _table(header, rows)
     )
 
 
 def _customers(report: Mapping[str, Any]) -> str:
+    scorers = list(report["scores"])
     rows = [
-        [name, f"{own['rows']:,}", *(_number(own[key]) for key in ("churn_rate", "auc", "expected_calibration_error"))]
+        [name, f"{own['rows']:,}", _number(own["churn_rate"]), *(_number(own[f"auc_{each}"]) for each in scorers)]
         for name, own in report["customers"].items()
     ]
+    header = ["", "rows", "churned", *(f"AUC of {_SCORERS.get(each, each)}" for each in scorers)]
+    other = report["other_customers"]
+    told = (
+        f" Two models of half of the customers each: on the same test rows the one of their own past has an AUC of "
+        f"{other['auc_of_their_own_past']:.4f}, the one of other customers' past {other['auc_of_others_past']:.4f}."
+        if other["auc_of_others_past"] is not None
+        else ""
+    )
     return (
         "<h2>Customers that training knew, and others</h2><p>The same customer may be in training at an earlier "
-        "snapshot. If the model had learnt persons and not habits, it would do worse with those it never met.</p>"
-        + _table(["", "rows", "churned", "AUC", "calibration error"], rows)
+        "snapshot. A model that had learnt persons and not habits would fail at those it never met. New customers are "
+        f"hard for everyone, so the baselines stand beside it.{told}</p>" + _table(header, rows)
     )
 
 

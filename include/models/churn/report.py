@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from include.models.churn.canaries import unseen_customers
-from include.models.churn.candidates import LabelledRows
+from include.models.churn.candidates import BLEND, LabelledRows, chance_of, fit_candidate
 from include.models.churn.columns import Vector
 from include.models.churn.model import Calibration, ChurnModel
 from include.models.metrics import auc, calibration, gains, judge
@@ -54,7 +54,8 @@ def figures(
         "gain_shares": SHARES.tolist(),
         "season": season_figures(model, test),
         "importance": importance(model, test, seed=seed),
-        "customers": _customers(training, test, probabilities["model"]),
+        "customers": _customers(training, test, probabilities),
+        "other_customers": other_customers(training, test, horizon_days=model.horizon_days, seed=seed),
         "campaign": profit(outcomes, probabilities["model"], campaign),
     }
 
@@ -143,18 +144,43 @@ def profit(outcomes: npt.NDArray[np.bool_], probabilities: Vector, campaign: Cam
     }
 
 
-def _customers(training: LabelledRows, test: LabelledRows, probabilities: Vector) -> dict[str, dict[str, float | None]]:
-    """The same model for customers whom training had seen at earlier snapshots, and for those it had not."""
+def _customers(
+    training: LabelledRows, test: LabelledRows, probabilities: Mapping[str, Vector]
+) -> dict[str, dict[str, float | None]]:
+    """Customers whom training had seen at earlier snapshots, and those it had not: new ones, whom all find hard."""
     is_unseen = unseen_customers(training, test)
     found: dict[str, dict[str, float | None]] = {}
     for name, mask in (("seen in training", ~is_unseen), ("not seen in training", is_unseen)):
         outcomes = test.outcomes[mask]
         is_judged = 0 < outcomes.sum() < len(outcomes)
-        metrics = judge(outcomes, probabilities[mask]) if is_judged else {}
         found[name] = {
             "rows": int(mask.sum()),
             "churn_rate": float(outcomes.mean()) if len(outcomes) else None,
-            "auc": metrics.get("auc"),
-            "expected_calibration_error": metrics.get("expected_calibration_error"),
+            **{
+                f"auc_{scorer}": auc(outcomes, own[mask]) if is_judged else None
+                for scorer, own in probabilities.items()
+            },
         }
     return found
+
+
+def other_customers(
+    training: LabelledRows, test: LabelledRows, *, horizon_days: int, seed: int
+) -> dict[str, float | None]:
+    """Whether the model learnt persons: the same test rows by models of these customers' pasts and of other customers'.
+
+    Customers are dealt into two halves, a model is fitted on the training rows of each, and each half's test rows are
+    judged by both. A model of habits does as well on customers it never met.
+    """
+    training = training.sample(_MOST_ROWS, seed=seed)
+    in_first, asked_first = (chance_of(rows.customers, seed=seed + 1) < 0.5 for rows in (training, test))
+    halves = [training.take(in_first), training.take(~in_first)]
+    parts = [test.take(asked_first), test.take(~asked_first)]
+    if any(not 0 < each.outcomes.sum() < len(each) for each in [*halves, *parts]):
+        return {"auc_of_their_own_past": None, "auc_of_others_past": None}
+    models = [fit_candidate(BLEND, half, horizon_days=horizon_days, seed=seed) for half in halves]
+    own = [auc(part.outcomes, model.probabilities(part.table)) for part, model in zip(parts, models, strict=True)]
+    other = [
+        auc(part.outcomes, model.probabilities(part.table)) for part, model in zip(parts, models[::-1], strict=True)
+    ]
+    return {"auc_of_their_own_past": float(np.mean(own)), "auc_of_others_past": float(np.mean(other))}
