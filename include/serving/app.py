@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psycopg
 from fastapi import FastAPI
@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from psycopg_pool import AsyncConnectionPool
 from starlette.exceptions import HTTPException
 
+from include.models.registry.model_registry import ModelRegistry
 from include.serving import problems
 from include.serving.champion import ChampionWatch
 from include.serving.features import CustomerFeatures
@@ -29,9 +30,6 @@ from include.serving.scoring import ChurnScoring
 from include.serving.settings import ServingSettings
 from include.serving.together import ChurnScorer
 from include.warehouse.connection import WarehouseUnreachable
-
-if TYPE_CHECKING:
-    from include.models.registry.model_registry import ModelRegistry
 
 
 def build_app(

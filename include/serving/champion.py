@@ -5,27 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from include.models.registry.model_registry import ModelRegistry
+from include.models.scores.champion import NAME, Champion, load_champion
 from include.serving.metrics import ApiMetrics
 from include.serving.problems import RETRY_SECONDS, ProblemError
 
-if TYPE_CHECKING:  # MLflow and scikit-learn take seconds to import: whoever makes the registry does.
-    from include.models.churn.model import ChurnModel
-    from include.models.registry.model_registry import ModelRegistry, ModelVersion
-
 logger = logging.getLogger(__name__)
-
-NAME = "churn"
-
-
-@dataclass(frozen=True, slots=True)
-class Champion:
-    """A model in use, and what the registry calls it."""
-
-    version: ModelVersion
-    model: ChurnModel
 
 
 class ChampionWatch:
@@ -86,7 +72,7 @@ class ChampionWatch:
             self._say(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
             return
         self._champion = found
-        version = found.version
+        version = found.kept
         self._metrics.note_model(name=version.name, version=version.version, model_id=version.model_id)
         logger.info("champion model=%s version=%s model_id=%s", version.name, version.version, version.model_id)
         self._trouble = ""
@@ -99,10 +85,10 @@ class ChampionWatch:
         if holder is None:
             self._say("there is no champion")
             return None
-        if self._champion is not None and holder.version == self._champion.version.version:
+        if self._champion is not None and holder.version == self._champion.kept.version:
             self._trouble = ""
             return None
-        return Champion(holder, self._registry.load(holder.name, holder.version))  # type: ignore[arg-type]
+        return load_champion(self._registry)
 
     def _say(self, trouble: str) -> None:
         """One line whenever it changes."""

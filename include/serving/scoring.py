@@ -14,8 +14,8 @@ import pyarrow as pa
 from include.features.definitions.selection import NOT_FOUND, PRESENT
 from include.features.online.response import OnlineResponse
 from include.models.churn.inputs import CORE_VIEW
+from include.models.scores.champion import Champion
 from include.serving.answers import ModelUsed, Reason, Score, Unscored, ViewAge
-from include.serving.champion import Champion
 from include.serving.features import CustomerFeatures, ages_of
 from include.serving.metrics import ApiMetrics
 
@@ -58,14 +58,14 @@ class ChurnScoring:
         :raises ProblemError: the features that it wants were never built.
         :raises OperationalError: the warehouse does not answer.
         """
-        response = await self._features.read(champion.model.wanted, customer_ids, at=self._clock())
+        response = await self._features.read(champion.wanted, customer_ids, at=self._clock())
         loop = asyncio.get_running_loop()
         customers = await loop.run_in_executor(self._thread, _customers, champion, customer_ids, response)
         ages = [age for each in customers if isinstance(each, Score) if (age := _oldest(each.features)) is not None]
         if ages:
             self._metrics.note_score(max(ages))
         model = ModelUsed.model_construct(
-            name=champion.version.name, version=champion.version.version, model_id=champion.version.model_id,
+            name=champion.kept.name, version=champion.kept.version, model_id=champion.kept.model_id,
             horizon_days=champion.model.horizon_days,
         )  # fmt: skip
         return Scored(customers, model, response.at)

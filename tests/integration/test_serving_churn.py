@@ -17,7 +17,10 @@ from include.features.history.historical import get_historical_features
 from include.features.online.reads import OnlineFeatures
 from include.models.churn.model import ChurnModel
 from include.models.registry.model_registry import ModelRegistry
+from include.models.scores.champion import load_champion
+from include.models.scores.score import score_customers
 from include.warehouse.connection import connect_warehouse
+from tests.integration.feature_shop import NOW
 from tests.integration.serving_host import Api, api, until
 from tests.integration.serving_shop import (
     AT,
@@ -127,6 +130,20 @@ def test_a_score_is_that_of_the_batch_at_the_same_instant_bit_for_bit(shop, regi
     batch = running.ask("POST", "/v1/churn:batch", json={"customer_ids": list(expected)}).json()
     assert {score["customer_id"]: told(score) for score in batch["scores"]} == expected
     assert batch["model"]["model_id"] == model
+
+
+def test_a_score_is_that_of_the_night_at_the_instant_of_the_snapshot(shop, registry, start):
+    running = start(NEWEST)
+    with connect_warehouse(shop.dsn) as conn:
+        score_customers(conn, load_champion(registry), snapshot_at=NEWEST, now=NOW)
+        stored = conn.execute("SELECT customer_id, churn_probability, churn_decile, reasons FROM ml.customer_scores")
+        expected = {
+            customer: {"probability": probability, "decile": decile, "reasons": reasons}
+            for customer, probability, decile, reasons in stored
+        }
+    batch = running.ask("POST", "/v1/churn:batch", json={"customer_ids": list(expected)}).json()
+    assert {score["customer_id"]: told(score) for score in batch["scores"]} == expected
+    assert len(expected) == CUSTOMERS
 
 
 def test_a_batch_answers_in_the_order_asked_and_names_who_cannot_be_scored(start):
