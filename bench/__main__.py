@@ -17,7 +17,9 @@ from bench import (
     features_history,
     features_online,
     landing_to_table,
+    lifetime_fit,
     memory,
+    serving,
     upsert,
 )
 from bench.result import Result
@@ -31,6 +33,8 @@ BENCHMARKS = {
     "features_build": features_build.run,
     "features_history": features_history.run,
     "features_online": features_online.run,
+    "lifetime_fit": lifetime_fit.run,
+    "serving": serving.run,
 }
 OUTPUT = Path(".local/bench.json")
 
