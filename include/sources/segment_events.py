@@ -3,13 +3,14 @@
 A cursor's pages follow one another, so a long window is cut into slices of time that are read side by side.
 The export does not say how many events there are. What would end or repeat a slice unseen is therefore refused and
 asked for again: an answer that is no list of events, a page of which every row was there before, and one with a row
-that lies outside of the slice. An answer without any event may be true: it is asked for once more, and then believed.
+that lies outside of the slice. The answer to another question that lies within the slice looks like its own. So where a
+slice begins and where it ends, which is at a page that names no next one, two answers in a row must agree.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from datetime import datetime, timedelta
 from functools import partial
@@ -21,7 +22,7 @@ from include.entities.events import EVENTS, Event
 from include.entities.window import Window
 from include.sources.errors import SourceUnreachable
 from include.sources.free_numbers import exact_float
-from include.sources.http import HttpClient
+from include.sources.http import Answer, HttpClient
 from include.sources.http_source import HttpSource
 from include.sources.other_answers import is_of_another_time
 from include.sources.parsing import decode, id_of, required_utc
@@ -35,6 +36,9 @@ PATH = "/v1/export/events"
 PER_PAGE = 5000
 SHORTEST_SLICE = timedelta(days=7)
 SLICES = 8
+NEXT_CURSOR = "X-Next-Cursor"
+ANSWERS_COMPARED = 6
+"""How often the beginning or the end of a slice is asked for again before the task is given up."""
 
 
 class WireEvent(msgspec.Struct, rename="camel"):
@@ -99,17 +103,33 @@ class SegmentEvents(HttpSource):
         while cursor is not None:
             asked = {**params, "cursor": cursor} if cursor else params
             answer = await ask(params=asked)
-            if not _lines(answer.body):
-                log.info("no_event_asked_again source=%s slice=%s", self.name, part)
-                answer = await ask(params=asked)
+            if not cursor or answer.headers.get(NEXT_CURSOR) is None:
+                answer = await self._agreed(part, answer, partial(ask, params=asked))
             freshness.remember(answer.body)
             yield answer.page()
-            cursor = answer.headers.get("X-Next-Cursor")
+            cursor = answer.headers.get(NEXT_CURSOR)
             if cursor is not None and not _lines(answer.body):
                 raise SourceUnreachable(
                     f"GET {PATH} answered no event at all and yet names a next page (slice {part}). Nothing was "
                     f"loaded. Clear this task; if it happens again, see what stands between us and `{self.name}`."
                 )
+
+    async def _agreed(self, part: Window, answer: Answer, ask: Callable[[], Awaitable[Answer]]) -> Answer:
+        """What was answered, when asked again, twice in a row.
+
+        :raises SourceUnreachable: no two answers in a row agree.
+        """
+        for _ in range(ANSWERS_COMPARED):
+            again = await ask()
+            if _agree(answer, again):
+                return answer
+            log.info("events_asked_again source=%s slice=%s", self.name, part)
+            answer = again
+        raise SourceUnreachable(
+            f"GET {PATH} was asked for the slice {part} {ANSWERS_COMPARED + 1} times, and no two answers in a row held "
+            f"the same events. Nothing was loaded. Clear this task; if it happens again, see what stands between us "
+            f"and `{self.name}`."
+        )
 
     def split(self, body: bytes, window: Window) -> list[bytes]:
         """The raw lines of a page."""
@@ -148,6 +168,19 @@ class _Freshness:
         if is_of_another_time(mark.received_at, start=self._part.start, end=self._part.end):
             raise ValueError(f"it holds an event received at {mark.received_at}, outside of what was asked for")
         return mark.message_id not in self._previous
+
+
+def _agree(one: Answer, other: Answer) -> bool:
+    """Whether two answers hold the same events, as far as their rows can be read, and name the same next page."""
+    lines = [_lines(answer.body) for answer in (one, other)]
+    ids = [{mark.message_id for line in each if (mark := _mark(line)) is not None} for each in lines]
+    unreadable = [len(each) - len(own) for each, own in zip(lines, ids, strict=True)]
+    return (
+        one.headers.get(NEXT_CURSOR) == other.headers.get(NEXT_CURSOR)
+        and len(lines[0]) == len(lines[1])
+        and len(ids[0] - ids[1]) <= unreadable[1]
+        and len(ids[1] - ids[0]) <= unreadable[0]
+    )
 
 
 def _mark(line: bytes) -> _Mark | None:

@@ -12,6 +12,7 @@ be at least as many different rows as the shop counts itself.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 from array import array
@@ -38,6 +39,9 @@ SHARED, MOST_SHARED = 1, 50
 """Rows that two pages share in a list that holds still, and in one that moves a lot."""
 SETBACKS = 20
 """How often reading may go back before the list is given up, to be read anew."""
+
+FIRST_PAGES_COMPARED = 5
+"""How often the first page is asked for again before it is taken as it came last."""
 
 _ROWS = msgspec.json.Decoder(list[msgspec.Raw])
 
@@ -165,10 +169,23 @@ class ListReader:
                         break
 
     async def _read(self, offset: int) -> tuple[Answer, _Stretch]:
-        answer = await self._ask(offset)
+        answer = await (self._ask(offset) if offset else self._first())
         rows: Rows = answer.content
         places = frozenset(rows if self._is_sorted_by_modification else ((key, None) for key, _ in rows))
         return answer, _Stretch(offset, array("q", (key for key, _ in rows)), places, _total(answer))
+
+    async def _first(self) -> Answer:
+        """The first page as two answers in a row have it: one to another question within ours looks like its own.
+
+        While rows are edited no two may agree; the last one is taken then.
+        """
+        answer, again = await asyncio.gather(self._ask(0), self._ask(0))
+        for _ in range(FIRST_PAGES_COMPARED):
+            if answer.content == again.content and _total(answer) == _total(again):
+                break
+            log.info("list_asked_again %s", self._name)
+            answer, again = again, await self._ask(0)
+        return again
 
     def _take(self, page: _Stretch) -> None:
         self._ids.extend(page.ids)

@@ -89,6 +89,27 @@ def test_yesterdays_answer_given_again_once_is_asked_for_again(box, world, wareh
     assert difference(stored_rows(warehouse, entity), expected) == ""
 
 
+@pytest.mark.parametrize("per_page", [7, 5000], ids=["many pages", "one page"])
+@pytest.mark.parametrize("entity", ["orders", "products", "events"])
+def test_the_answer_to_a_question_within_ours_is_not_taken_for_the_whole(
+    box, world, warehouse, landing, monkeypatch, entity, per_page
+):
+    monkeypatch.setattr(segment_events, "PER_PAGE", per_page)
+    whole = windows_of(entity)[1]
+    part = Window(whole.start + (whole.end - whole.start) / 3, whole.end - (whole.end - whole.start) / 3)
+    ingest(warehouse, source_of(box, entity), part, landing=landing)
+    of_part, expected = (truth(world, entity, window).contents() for window in (part, whole))
+    assert difference(of_part, expected) != "", "the part is the whole"
+    before = len(box.requests())
+    box.add_fault(**OLD, path=PATHS[entity], times=1)
+    try:
+        ingest(warehouse, source_of(box, entity), whole, landing=landing)
+    finally:
+        box.clear_faults()
+    assert [each["fault"] for each in box.requests()[before:]].count("stale_page") == 1
+    assert difference(stored_rows(warehouse, entity), expected) == ""
+
+
 @contextmanager
 def cache_by_path(box: SandboxProcess) -> Iterator[str]:
     """A cache before the APIs that looks at the path alone and never forgets: the first answer is all there is."""
