@@ -6,13 +6,12 @@ import random
 from decimal import Decimal
 from pathlib import Path
 
-import pyarrow as pa
 from psycopg import Connection
 
 from include.entities.window import Window
 from include.models.churn.candidates import LabelledRows, fit_candidate
 from include.models.churn.parameters import ChurnParameters
-from include.models.churn.training_set import build_training_set, read_training_set
+from include.models.churn.training_set import build_training_set, read_training_rows
 from include.models.lifetime.refit import refit_lifetime
 from include.models.registry.model_registry import ModelRegistry
 from include.models.scores.champion import Champion, load_champion
@@ -66,9 +65,8 @@ def crown(
     conn: Connection, registry: ModelRegistry, training_set_id: str, storage: Path, *, model_id: str = MODEL_ID
 ) -> Champion:
     """Fit a model on the training set, enter it everywhere, and make it champion."""
-    training, _ = read_training_set(conn, training_set_id=training_set_id, storage=storage)
-    rows = LabelledRows(pa.Table.from_pandas(training, preserve_index=False))
-    model = fit_candidate("logistic", rows, horizon_days=HORIZON.days, seed=len(model_id))
+    training, _ = read_training_rows(conn, training_set_id=training_set_id, storage=storage)
+    model = fit_candidate("logistic", LabelledRows(training), horizon_days=HORIZON.days, seed=len(model_id))
     kept = registry.register("churn", model, model_id=model_id, parameters={}, metrics={}, tags={}, card="of tests")
     conn.execute(
         """

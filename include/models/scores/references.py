@@ -10,7 +10,7 @@ import pyarrow as pa
 from psycopg import Connection
 
 from include.models.churn.model import SEASON_INPUT, ChurnModel
-from include.models.churn.training_set import read_training_set
+from include.models.churn.training_set import read_training_rows
 from include.models.scores.champion import Champion
 from include.models.scores.distribution import Binning, Counts
 
@@ -43,8 +43,8 @@ def references_of(conn: Connection, champion: Champion, *, storage: Path) -> dic
     ).fetchone()
     if row is None:
         raise NoReference(f"ml.models does not know {champion.kept.model_id}, the champion, and its training set.")
-    training, _ = read_training_set(conn, training_set_id=row[0], storage=storage)
-    counted = count_references(champion.model, pa.Table.from_pandas(training, preserve_index=False))
+    training, _ = read_training_rows(conn, training_set_id=row[0], storage=storage)
+    counted = count_references(champion.model, training)
     _store(conn, champion.kept.model_id, row[0], counted)
     return counted
 
