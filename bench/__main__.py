@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from bench import (
+    customer_scores,
     dag_parsing,
     extraction,
     features_build,
@@ -34,6 +35,7 @@ BENCHMARKS = {
     "features_history": features_history.run,
     "features_online": features_online.run,
     "lifetime_fit": lifetime_fit.run,
+    "customer_scores": customer_scores.run,
     "serving": serving.run,
 }
 OUTPUT = Path(".local/bench.json")
