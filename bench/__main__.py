@@ -20,6 +20,7 @@ from bench import (
     landing_to_table,
     lifetime_fit,
     memory,
+    recommendations,
     serving,
     upsert,
 )
@@ -37,6 +38,7 @@ BENCHMARKS = {
     "lifetime_fit": lifetime_fit.run,
     "customer_scores": customer_scores.run,
     "serving": serving.run,
+    "recommendations": recommendations.run,
 }
 OUTPUT = Path(".local/bench.json")
 

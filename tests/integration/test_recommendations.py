@@ -250,12 +250,16 @@ def test_test_figures_are_those_of_a_plain_look_at_lists_and_orders(shop, tmp_pa
     )
 
 
-@pytest.mark.parametrize("share", [0.0, 0.01, 0.05])
-def test_what_is_bought_together_is_what_counting_every_pair_gives(shop, tmp_path, share):
-    parameters = replace(PARAMETERS, least_basket_share=share, kept_together=1000, basket_days=120)
+@pytest.mark.parametrize(("share", "largest"), [(0.0, 100), (0.01, 100), (0.05, 100), (0.01, 3)])
+def test_what_is_bought_together_is_what_counting_every_pair_gives(shop, tmp_path, share, largest):
+    parameters = replace(
+        PARAMETERS, least_basket_share=share, largest_basket=largest, kept_together=1000, basket_days=120
+    )
     run_all(shop, tmp_path, parameters=parameters)
     since = END - DAY * 120
-    baskets = [set(order.products) for order in paid() if since <= order.paid_at < END and order.products]
+    baskets = [set(order.products) for order in paid() if since <= order.paid_at < END]
+    assert max(map(len, baskets)) > 3
+    baskets = [basket for basket in baskets if 0 < len(basket) <= largest]
     singles = Counter(product for basket in baskets for product in basket)
     pairs = Counter(pair for basket in baskets for pair in combinations(sorted(basket), 2))
     least = max(ceil(share * len(baskets)), parameters.least_basket_orders)

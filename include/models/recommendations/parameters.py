@@ -22,6 +22,7 @@ class RecommendationParameters:
     :param factors: length of the vectors of customers and products.
     :param basket_days: orders of how many days say what is bought together.
     :param least_basket_share: a pair counts from this share of the orders on, and from `least_basket_orders` on.
+    :param largest_basket: orders with more products than these say nothing of what is bought together.
     :param kept_together: how many other products are published per product.
     :param resamples: bootstrap samples behind each interval.
     """
@@ -39,6 +40,7 @@ class RecommendationParameters:
     basket_days: int = 365
     least_basket_share: float = 0.0005
     least_basket_orders: int = 4
+    largest_basket: int = 100
     kept_together: int = 20
     resamples: int = 1000
     seed: int = 0

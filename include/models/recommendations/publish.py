@@ -207,18 +207,22 @@ def _stage_bought_together(conn: Connection, run: Run) -> None:
         CREATE TEMPORARY TABLE basket_choices ON COMMIT DROP AS
         SELECT
             %s::timestamptz AS since_at, %s::timestamptz AS until_at, %s::double precision AS least_share,
-            %s::bigint AS least_orders, %s::integer AS kept
+            %s::bigint AS least_orders, %s::bigint AS largest, %s::integer AS kept
         """,
         (
             run.as_of - timedelta(days=parameters.basket_days), run.as_of, parameters.least_basket_share,
-            parameters.least_basket_orders, parameters.kept_together,
+            parameters.least_basket_orders, parameters.largest_basket, parameters.kept_together,
         ),
     )  # fmt: skip
+    conn.execute("ANALYZE pg_temp.basket_choices")
+    # How many rows its parts have cannot be foreseen, and a loop within a loop over the baskets would never end.
+    conn.execute("SET LOCAL enable_nestloop = off")
     conn.execute(
         sql.SQL("CREATE TEMPORARY TABLE staged_bought_together ON COMMIT DROP AS {}").format(
             sql.SQL(TOGETHER_SQL.read_text())
         )
     )
+    conn.execute("SET LOCAL enable_nestloop = on")
 
 
 def _replace(conn: Connection, name: str, keys: Sequence[str], run: Run, *, now: datetime) -> tuple[int, int]:

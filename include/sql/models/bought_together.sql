@@ -1,11 +1,13 @@
 -- One row per product and other product that are in the same orders more often than by chance, each pair both ways.
 -- Parameters: none; reads the relation `basket_choices`, one row. since_at, until_at: orders paid in
 -- [since_at, until_at). least_share, least_orders: a pair counts if it is in so large a share of the orders, and in so
--- many of them. kept: how many other products there are per product.
+-- many of them. largest: orders with more products are left out, they say little and cost the square of their length.
+-- kept: how many other products there are per product.
 WITH order_products AS MATERIALIZED (
     SELECT
         orders.order_id,
-        order_lines.product_id
+        order_lines.product_id,
+        count(*) OVER (PARTITION BY orders.order_id) AS product_count
     FROM basket_choices
     INNER JOIN shop.orders
         ON basket_choices.since_at <= orders.paid_at AND basket_choices.until_at > orders.paid_at
@@ -16,9 +18,17 @@ WITH order_products AS MATERIALIZED (
     GROUP BY orders.order_id, order_lines.product_id
 ),
 
+small_orders AS MATERIALIZED (
+    SELECT
+        order_id,
+        product_id
+    FROM order_products
+    WHERE product_count <= (SELECT basket_choices.largest FROM basket_choices)
+),
+
 order_total AS (
     SELECT count(*) AS order_count
-    FROM (SELECT DISTINCT order_id FROM order_products) AS baskets
+    FROM (SELECT DISTINCT order_id FROM small_orders) AS counted
 ),
 
 totals AS (
@@ -31,32 +41,53 @@ totals AS (
 ),
 
 -- No pair is in more orders than either of its products: what is too rare alone is left out before pairs are made.
-frequent AS (
+frequent AS MATERIALIZED (
     SELECT
         product_id,
-        count(*) AS order_count
-    FROM order_products
+        count(*) AS order_count,
+        row_number() OVER (ORDER BY product_id) - 1 AS number,
+        count(*) OVER () AS product_count
+    FROM small_orders
     GROUP BY product_id
     HAVING count(*) >= (SELECT totals.least_count FROM totals)
 ),
 
 baskets AS MATERIALIZED (
     SELECT
-        order_products.order_id,
-        order_products.product_id
-    FROM order_products
-    INNER JOIN frequent ON order_products.product_id = frequent.product_id
+        small_orders.order_id,
+        frequent.number,
+        frequent.number * frequent.product_count AS first_number
+    FROM small_orders
+    INNER JOIN frequent ON small_orders.product_id = frequent.product_id
+),
+
+-- One number stands for both products of a pair, which halves the work of counting.
+pair_numbers AS (
+    SELECT
+        baskets.first_number + others.number AS pair_number,
+        count(*) AS order_count
+    FROM baskets
+    INNER JOIN baskets AS others ON baskets.order_id = others.order_id AND baskets.number < others.number
+    GROUP BY pair_number
+    HAVING count(*) >= (SELECT totals.least_count FROM totals)
+),
+
+numbers_of_pairs AS (
+    SELECT
+        order_count,
+        pair_number / (SELECT count(*) FROM frequent) AS first_number,
+        pair_number % (SELECT count(*) FROM frequent) AS second_number
+    FROM pair_numbers
 ),
 
 pairs AS MATERIALIZED (
     SELECT
-        baskets.product_id,
-        others.product_id AS other_product_id,
-        count(*) AS order_count
-    FROM baskets
-    INNER JOIN baskets AS others ON baskets.order_id = others.order_id AND baskets.product_id < others.product_id
-    GROUP BY baskets.product_id, others.product_id
-    HAVING count(*) >= (SELECT totals.least_count FROM totals)
+        firsts.product_id,
+        seconds.product_id AS other_product_id,
+        numbers_of_pairs.order_count
+    FROM numbers_of_pairs
+    INNER JOIN frequent AS firsts ON numbers_of_pairs.first_number = firsts.number
+    INNER JOIN frequent AS seconds ON numbers_of_pairs.second_number = seconds.number
 ),
 
 both_ways AS (
