@@ -189,7 +189,7 @@ def fit_linear(seen: Matrix, outcomes: npt.NDArray[np.bool_]) -> LinearPart:
         weights=np.zeros(2 * seen.shape[1]),
         intercept=0.0,
     )
-    fitted = LogisticRegression(C=0.01, solver="newton-cholesky", max_iter=200).fit(shape.terms(seen), outcomes)
+    fitted = logistic().fit(shape.terms(seen), outcomes)
     return LinearPart(
         fill=shape.fill,
         mean=shape.mean,
@@ -197,6 +197,11 @@ def fit_linear(seen: Matrix, outcomes: npt.NDArray[np.bool_]) -> LinearPart:
         weights=np.ascontiguousarray(fitted.coef_[0]),
         intercept=float(fitted.intercept_[0]),
     )
+
+
+def logistic() -> LogisticRegression:
+    """The logistic regression as scikit-learn knows it, not fitted."""
+    return LogisticRegression(C=0.01, solver="newton-cholesky", max_iter=200)
 
 
 def fit_trees(seen: Matrix, outcomes: npt.NDArray[np.bool_], *, seed: int) -> TreesPart:
