@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from bench import (
+    churn_training,
     customer_scores,
     dag_parsing,
     extraction,
@@ -35,6 +36,7 @@ BENCHMARKS = {
     "features_build": features_build.run,
     "features_history": features_history.run,
     "features_online": features_online.run,
+    "churn_training": churn_training.run,
     "lifetime_fit": lifetime_fit.run,
     "customer_scores": customer_scores.run,
     "serving": serving.run,
