@@ -12,7 +12,6 @@ be at least as many different rows as the shop counts itself.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import logging
 from array import array
@@ -40,8 +39,8 @@ SHARED, MOST_SHARED = 1, 50
 SETBACKS = 20
 """How often reading may go back before the list is given up, to be read anew."""
 
-FIRST_PAGES_COMPARED = 5
-"""How often the first page is asked for again before it is taken as it came last."""
+ANSWERS_COMPARED = 6
+"""How often a list of one page is asked for again before it is taken as it came last."""
 
 _ROWS = msgspec.json.Decoder(list[msgspec.Raw])
 
@@ -169,23 +168,26 @@ class ListReader:
                         break
 
     async def _read(self, offset: int) -> tuple[Answer, _Stretch]:
-        answer = await (self._ask(offset) if offset else self._first())
+        answer = await self._ask(offset)
+        if offset == 0 and self._is_sorted_by_modification and _total(answer) <= PER_PAGE:
+            answer = await self._only_page(answer)
         rows: Rows = answer.content
         places = frozenset(rows if self._is_sorted_by_modification else ((key, None) for key, _ in rows))
         return answer, _Stretch(offset, array("q", (key for key, _ in rows)), places, _total(answer))
 
-    async def _first(self) -> Answer:
-        """The first page as two answers in a row have it: one to another question within ours looks like its own.
+    async def _only_page(self, answer: Answer) -> Answer:
+        """A list of one page as two answers in a row have it: one to a question within ours looks like its own.
 
-        While rows are edited no two may agree; the last one is taken then.
+        Of longer lists, pages that do not meet, or fewer rows than are counted, tell of such an answer. While rows are
+        edited no two may agree; the last one is taken then.
         """
-        answer, again = await asyncio.gather(self._ask(0), self._ask(0))
-        for _ in range(FIRST_PAGES_COMPARED):
-            if answer.content == again.content and _total(answer) == _total(again):
+        for _ in range(ANSWERS_COMPARED):
+            again = await self._ask(0)
+            if _agree(answer, again):
                 break
             log.info("list_asked_again %s", self._name)
-            answer, again = again, await self._ask(0)
-        return again
+            answer = again
+        return answer
 
     def _take(self, page: _Stretch) -> None:
         self._ids.extend(page.ids)
@@ -194,6 +196,17 @@ class ListReader:
 
     def _different_rows(self) -> int:
         return int(np.unique(np.frombuffer(self._ids, dtype=np.int64)).size) if self._ids else 0
+
+
+def _agree(one: Answer, other: Answer) -> bool:
+    """Whether two answers hold the same rows, but for those that cannot be read, of a list of the same length."""
+    rows = [Counter(answer.content) for answer in (one, other)]
+    unreadable = [sum(1 for _, modified in answer.content if modified is None) for answer in (one, other)]
+    return (
+        _total(one) == _total(other)
+        and len(one.content) == len(other.content)
+        and (rows[0] - rows[1]).total() <= max(unreadable)
+    )
 
 
 def _repeated(rows: list[msgspec.Raw], before: list[msgspec.Raw]) -> int:

@@ -82,7 +82,8 @@ def test_a_list_that_holds_still_is_read_in_order_with_one_row_shared_by_pages_t
     joined = pages[0] + [each for before, page in pairwise(pages) for each in page[1:] if before]
     assert joined == rows and reader.is_whole
     assert all(before[-1] == page[0] for before, page in pairwise(pages))
-    assert len(still.asked) == max(1, -(-(count - 1) // 99))
+    pages_needed = max(1, -(-(count - 1) // 99))
+    assert len(still.asked) == (2 if pages_needed == 1 else pages_needed), "a list of one page is asked for twice"
 
 
 @pytest.mark.parametrize("seed", range(60))
