@@ -28,7 +28,12 @@ STEPS = {
         "summarize_window",
     },
     "churn_model": {"build_training_set", "train", "evaluate", "approve_champion", "promote"},
+    "lifetime_value": {"fit_lifetime", "score_lifetime"},
+    "product_recommendations": {"build_candidates", "evaluate_candidates", "publish_recommendations"},
+    "customer_scores": {"score_customers", "monitor_scores", "train_on_drift"},
 }  # fmt: skip
+MAY_BE_SKIPPED = {"customer_scores"}
+"""Without a champion there is nothing to score with, and of so small a shop no model may become one."""
 
 
 class Ran:
@@ -81,7 +86,7 @@ def second(first: Ran, local: Callable, home: Path) -> Ran:
 def test_the_first_run_does_every_step_and_every_check_holds(first: Ran) -> None:
     done: dict[str, set[str]] = {}
     for step in first.summary["steps"]:
-        assert step["state"] == "success", step
+        assert step["state"] == "success" or (step["state"] == "skipped" and step["dag_id"] in MAY_BE_SKIPPED), step
         done.setdefault(step["dag_id"], set()).add(step["task_id"])
     assert done == STEPS
     assert first.summary["ok"]
@@ -118,7 +123,8 @@ def test_the_model_is_judged_beside_its_baselines(first: Ran) -> None:
 def test_a_line_is_told_for_every_task(first: Ran) -> None:
     for dag_id, tasks in STEPS.items():
         for task in tasks:
-            assert any(f"{dag_id}: {task} " in line and "success" in line for line in first.ended.stdout.splitlines())
+            lines = [line for line in first.ended.stdout.splitlines() if f"{dag_id}: {task} " in line]
+            assert any("success" in line or (dag_id in MAY_BE_SKIPPED and "skipped" in line) for line in lines), task
 
 
 def test_the_second_run_changes_no_byte_and_says_so(first: Ran, second: Ran) -> None:
