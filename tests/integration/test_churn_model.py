@@ -248,6 +248,16 @@ def test_training_anew_from_the_same_data_gives_the_same_probabilities(shop, reg
     assert again == replace(first)
 
 
+def test_a_model_names_the_versions_of_views_that_its_training_set_was_built_from(shop, registry, tmp_path):
+    training_set = build(shop, tmp_path)
+    shop.execute("UPDATE ml.training_sets SET feature_versions = feature_versions || '{\"customer_rfm\": 9}'")
+    trained = train(shop, registry, training_set_id=training_set.training_set_id, storage=tmp_path, now=NOW)
+    kept = registry.find("churn", trained.model_id)
+    wanted = registry.load("churn", kept.version).wanted
+    assert "customer_rfm@9" in kept.tags["feature_views"] and "customer_activity@1" in kept.tags["feature_views"]
+    assert {"customer_rfm@9:frequency", "customer_activity@1:order_count_90d"} <= set(wanted)
+
+
 def test_every_stored_metric_is_what_the_artefact_gives_on_the_test_rows(shop, registry, tmp_path):
     training_set, evaluation, promotion = run_all(shop, registry, tmp_path)
     _, test = read_training_set(shop, training_set_id=training_set.training_set_id, storage=tmp_path)

@@ -62,15 +62,15 @@ def train(
         is_new = registry.find(NAME, model_id) is None or not is_indexed(conn, model_id)
         if is_new:
             recipe = _recipe(conn, training_set_id)
-            versions = [current_version(conn, view) for view in VIEWS]
-            views = [str(version) for version in versions]
+            versions = recipe["feature_versions"] or {view.name: current_version(conn, view).version for view in VIEWS}
+            views = [f"{name}@{number}" for name, number in versions.items()]
             backtest, model = fit_model(
                 LabelledRows(training),
                 read_weeks(conn, training_set_id),
                 test_at=recipe["test_at"],
                 horizon_days=recipe["parameters"]["horizon_days"],
                 seed=recipe["parameters"]["seed"],
-                versions={version.view.name: version.version for version in versions},
+                versions=versions,
             )
             kept = registry.register(
                 NAME,

@@ -16,6 +16,7 @@ from psycopg.types.json import Jsonb
 
 from include.entities.window import Window
 from include.features.definitions.selection import PRESENT
+from include.features.definitions.versions import current_version
 from include.features.history.historical import get_historical_features
 from include.features.history.training_sets import TrainingSetLost, digest_of, read_rows, write_rows
 from include.features.registry import REGISTRY
@@ -224,15 +225,16 @@ def _register(
         """
         INSERT INTO ml.training_sets (
             training_set_id, model_name, window_start, window_end, test_at, training_snapshot_count, training_row_count,
-            test_row_count, parameters, data_digest, file_path, built_at
+            test_row_count, parameters, data_digest, file_path, built_at, feature_versions
         )
-        VALUES (%s, 'churn', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+        VALUES (%s, 'churn', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
         ON CONFLICT (training_set_id) DO NOTHING
         """,
         (
             training_set.training_set_id, window.start, window.end, training_set.test_at,
             training_set.training_snapshots, training_set.training_rows, training_set.test_rows,
             Jsonb(parameters.as_json()), digest, training_set.path, now,
+            Jsonb({view.name: current_version(conn, view).version for view in VIEWS}),
         ),
     )  # fmt: skip
 

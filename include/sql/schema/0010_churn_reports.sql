@@ -1,5 +1,9 @@
 -- What the season of churn is estimated from, and the reports of the models.
 
+ALTER TABLE ml.training_sets ADD COLUMN feature_versions jsonb;
+COMMENT ON COLUMN ml.training_sets.feature_versions IS
+'The version of each feature view that its rows are from, by name. Null for sets that were built before this was kept.';
+
 CREATE TABLE ml.shop_weeks (
     training_set_id text NOT NULL REFERENCES ml.training_sets ON DELETE CASCADE,
     week_start_on date NOT NULL,
