@@ -127,12 +127,13 @@ def print_figures(training: LabelledRows, test: LabelledRows, evaluation: Evalua
 def print_truth(test: LabelledRows, evaluation: Evaluation, *, customers: int, seed: int) -> None:
     """The model's AUC as a share of the way from 0.5 to the best possible one."""
     horizon = ChurnParameters().horizon_days
-    knows_all, knows_orders = best_possible(
+    knows_all, knows_rates, knows_orders = best_possible(
         test.customers, test.days, customers=customers, seed=seed, horizon_days=horizon
     )
     own = evaluation.scores["model"]["auc"]
     for name, scores in (
         ("who knows each customer's rate and whether they are still one", knows_all),
+        ("who knows each customer's rate and risk of leaving, and sees orders and visits", knows_rates),
         ("who knows the population's parameters and each customer's orders", knows_orders),
     ):
         best = auc(test.outcomes, np.asarray(scores))

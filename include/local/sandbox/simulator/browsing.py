@@ -20,10 +20,11 @@ from include.local.sandbox.simulator.orders import DraftOrder
 from include.local.sandbox.simulator.people import Person
 from include.local.sandbox.simulator.population import CustomerTruth, Season
 
-_VISITS_PER_ORDER = 1.2
+VISITS_PER_ORDER = 1.2
 _VIEWED_SHARE = 0.6
-_FADING_DAYS = 10.0
-_QUIET_BEFORE_DROPOUT = 30 * DAY
+FADING_DAYS = 10.0
+QUIET_BEFORE_DROPOUT = 30 * DAY
+QUIET_SHARE = 0.4
 _CAMPAIGNS = (None, None, None, None, "newsletter", "google", "instagram")
 _DEVICES = ("mobile", "mobile", "desktop", "tablet")
 _encode = msgspec.json.Encoder().encode
@@ -123,14 +124,14 @@ def _visits(truth: CustomerTruth, *, season: Season, random: np.random.Generator
     """Instants of visits without an order: rarer before a drop-out, dying away after it."""
     first = float(season.operational_days(float(truth.joined_at)))
     last = float(season.operational_days(float(truth.dropped_out_at or season.end)))
-    rate = truth.rate_per_day * _VISITS_PER_ORDER
+    rate = truth.rate_per_day * VISITS_PER_ORDER
     for operational in random.uniform(first, last, int(random.poisson(rate * (last - first)))):
         instant = int(season.instants(float(operational)))
-        is_quiet = truth.dropped_out_at is not None and truth.dropped_out_at - instant < _QUIET_BEFORE_DROPOUT
-        if not is_quiet or random.random() < 0.4:
+        is_quiet = truth.dropped_out_at is not None and truth.dropped_out_at - instant < QUIET_BEFORE_DROPOUT
+        if not is_quiet or random.random() < QUIET_SHARE:
             yield instant
     if truth.dropped_out_at is not None:
-        for days in random.exponential(_FADING_DAYS, int(random.poisson(rate * _FADING_DAYS))):
+        for days in random.exponential(FADING_DAYS, int(random.poisson(rate * FADING_DAYS))):
             yield truth.dropped_out_at + int(days * DAY)
 
 
