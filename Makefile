@@ -40,7 +40,7 @@ api-keys: venv ## make, list, revoke keys of the API: DO="create shop --scope ch
 	@$(PYTHON) -m include.local.api_keys $(DO)
 
 test: venv ## run all tests: unit, integration, dags, e2e
-	@$(PYTHON) -m pytest --numprocesses 2 --dist loadfile $(wildcard tests/unit tests/integration tests/dags tests/e2e)
+	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses 2 --dist loadfile $(wildcard tests/unit tests/integration tests/dags tests/e2e)
 
 soak: venv ## a thousand randomised loads under faults [RUNS=n, SEED=n to repeat one]
 	@$(PYTHON) -m tests.soak

@@ -42,3 +42,24 @@ def registry(registry_file: Path, tmp_path: Path):
     from tests.integration.registry_stores import sqlite_registry
 
     return sqlite_registry(registry_file, tmp_path / "registry")
+
+
+@pytest.fixture(scope="session")
+def registry_database(postgres_server) -> str:
+    """The name of an empty model registry's database to copy."""
+    from tests.integration.registry_stores import make_postgres
+
+    return make_postgres(postgres_server)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def any_registry(request, tmp_path: Path):
+    """A fresh model registry, over each store that MLflow may keep it in."""
+    from tests.integration.registry_stores import postgres_registry, sqlite_registry
+
+    if request.param == "sqlite":
+        yield sqlite_registry(request.getfixturevalue("registry_file"), tmp_path)
+        return
+    server, template = (request.getfixturevalue(name) for name in ("postgres_server", "registry_database"))
+    with postgres_registry(server, template, tmp_path) as made:
+        yield made

@@ -16,23 +16,8 @@ from include.warehouse.connection import connect_warehouse
 from tests.integration.feature_shop import NOW
 from tests.integration.judged_models import judged
 from tests.integration.observed_platform import connection_of
-from tests.integration.registry_stores import at_once, make_postgres, postgres_registry, sqlite_registry
+from tests.integration.registry_stores import at_once, sqlite_registry
 from tests.integration.sandbox_process import ROOT
-
-
-@pytest.fixture(scope="module")
-def postgres_template(postgres_server) -> str:
-    return make_postgres(postgres_server)
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def any_registry(request, tmp_path):
-    if request.param == "sqlite":
-        yield sqlite_registry(request.getfixturevalue("registry_file"), tmp_path)
-        return
-    server, template = (request.getfixturevalue(name) for name in ("postgres_server", "postgres_template"))
-    with postgres_registry(server, template, tmp_path) as made:
-        yield made
 
 
 def champion_of(registry) -> str | None:

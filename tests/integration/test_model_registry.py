@@ -11,23 +11,13 @@ import pytest
 from include.models.registry.errors import ArtefactDamaged, BadRegistrySetting, ModelMissing, RegistryUnreachable
 from include.models.registry.model_registry import CHAMPION, PREVIOUS, ModelRegistry
 from include.models.registry.settings import registry_from_environment
-from tests.integration.registry_stores import at_once, make_postgres, postgres_registry, sqlite_registry
+from tests.integration.registry_stores import at_once, postgres_registry
 from tests.integration.sandbox_process import ROOT
 
 
-@pytest.fixture(scope="module")
-def postgres_template(postgres_server) -> str:
-    return make_postgres(postgres_server)
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def registry(request, tmp_path):
-    if request.param == "sqlite":
-        yield sqlite_registry(request.getfixturevalue("registry_file"), tmp_path)
-        return
-    server, template = (request.getfixturevalue(name) for name in ("postgres_server", "postgres_template"))
-    with postgres_registry(server, template, tmp_path) as made:
-        yield made
+@pytest.fixture
+def registry(any_registry: ModelRegistry) -> ModelRegistry:
+    return any_registry
 
 
 def register(registry: ModelRegistry, model_id: str, model: object = None, *, name: str = "churn"):
@@ -225,11 +215,11 @@ def test_an_address_where_nobody_is_is_told_without_its_password(address, monkey
     assert "secret" not in str(refused.value)
 
 
-def test_a_server_that_goes_away_is_unreachable_and_comes_back_by_itself(postgres_server, postgres_template, tmp_path):
+def test_a_server_that_goes_away_is_unreachable_and_comes_back_by_itself(postgres_server, registry_database, tmp_path):
     import psycopg
 
     with (
-        postgres_registry(postgres_server, postgres_template, tmp_path) as registry,
+        postgres_registry(postgres_server, registry_database, tmp_path) as registry,
         psycopg.connect(postgres_server.dsn("postgres"), autocommit=True) as admin,
     ):
         register(registry, "m-1")

@@ -209,7 +209,11 @@ def test_airflow_knows_every_setting(airflow_says: dict[str, Any]):
 @pytest.mark.parametrize(
     ("service", "folders", "besides"),
     [
-        ("scheduler", ["dags", "plugins", "include"], ["include/local", "include/warehouse/__main__.py"]),
+        (
+            "scheduler",
+            ["dags", "plugins", "include"],
+            ["include/local", "include/serving", "include/warehouse/__main__.py"],
+        ),
         ("init", ["include/warehouse/__main__.py"], []),
         ("api-server", ["deploy/api_server.py"], []),
         ("metrics", ["include/ingestion/metrics.py", "include/warehouse/__main__.py"], []),
