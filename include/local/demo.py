@@ -114,8 +114,7 @@ def summarise(
                 "history_rows": _rows(after, rf"features\.{view}_v\d+"),
                 "online_rows": _rows(after, rf"features\.{view}_v\d+_online"),
             }
-            for view, built in builds.items()
-            if view in FEATURE_VIEWS
+            for view, built in ((view, builds[view]) for view in FEATURE_VIEWS if view in builds)
         },
         "model": model,
         "model_skipped_because": skip_reason([task for task in tasks if task.dag_id == "churn_model"], places),

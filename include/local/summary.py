@@ -34,6 +34,7 @@ def print_summary(summary: Mapping[str, Any], progress: Progress) -> None:
             f"{built['history_rows']:>15,} {built['online_rows']:>14,}"
         )
     _print_model(summary["model"], say, because=summary["model_skipped_because"])
+    _print_predictions(summary["tables"], say)
     say()
     say("CHECKS")
     for check in summary["checks"]:
@@ -70,6 +71,13 @@ def _print_rejections(summary: Mapping[str, Any], say: Any) -> None:
     say("REJECTED (quarantine.rejected_rows)")
     for each in summary["rejected"]:
         say(f"  {each['rows']:>8,}  {each['entity']}: {each['rule_id']}: {each['example'][:90]}")
+
+
+def _print_predictions(tables: Mapping[str, Mapping[str, int]], say: Any) -> None:
+    say()
+    say("PREDICTIONS" + " " * 29 + "rows")
+    for table in ("ml.customer_scores", "ml.lifetime_values", "ml.recommendations", "ml.bought_together"):
+        say(f"  {table:<30} {tables[table]['rows']:>11,}")
 
 
 def _print_model(model: Mapping[str, Any] | None, say: Any, *, because: str | None) -> None:
