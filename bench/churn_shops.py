@@ -15,7 +15,7 @@ from include.ingestion.landing import Landing
 from include.ingestion.service import service_in_postgres
 from include.models.churn.parameters import ChurnParameters
 from include.models.churn.training_set import VIEWS
-from include.sources.factory import SOURCES, source_for
+from include.sources.factory import source_for
 from include.sources.settings import SourceSettings
 from tests.integration.sandbox_process import sandbox
 
@@ -52,8 +52,8 @@ def load_simulated(conn: Connection, *, customers: int, seed: int, now: datetime
         landing = Landing(Path(folder) / "landing")
         window = Window(*(datetime.fromisoformat(box.health()[name]).astimezone(UTC) for name in ("start", "end")))
         for entity in SIMULATED_ENTITIES:
-            connection, build = SOURCES[entity]
-            service = service_in_postgres(conn, build(settings[connection]), landing=landing, clock=lambda: now)  # type: ignore[call-arg]
+            source = source_for(entity, settings_of=settings.__getitem__)
+            service = service_in_postgres(conn, source, landing=landing, clock=lambda: now)
             asyncio.run(service.run(window))
     return _as_loaded(conn)
 

@@ -146,8 +146,10 @@ def _measured(asked: dict) -> dict:
 
 
 @contextmanager
-def _process(command: list[str], port: int, **options: object) -> Iterator[int]:
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options)  # type: ignore[call-overload]
+def _process(command: list[str], port: int, *, environment: dict[str, str] | None = None) -> Iterator[int]:
+    process = subprocess.Popen(
+        command, cwd=CHECKOUT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         until(lambda: not is_free(port) or process.poll() is not None)
         assert process.poll() is None, f"{command[0]} ended with code {process.returncode}"
@@ -160,7 +162,7 @@ def _process(command: list[str], port: int, **options: object) -> Iterator[int]:
 @contextmanager
 def _constant() -> Iterator[int]:
     port = free_port()
-    with _process([sys.executable, "-m", "bench.serving_constant", str(port)], port, cwd=CHECKOUT) as started:
+    with _process([sys.executable, "-m", "bench.serving_constant", str(port)], port) as started:
         yield started
 
 
@@ -184,7 +186,7 @@ def _feast(dsn: str, folder: Path) -> Iterator[int | None]:
     serve = ["serve", "--port", str(port), "--workers", "1", "--no-access-log", "--max-requests", "0"]
     command = [str(python.with_name("feast")), "--chdir", str(repository), *serve]
     environment = os.environ | {"PGPASSWORD": str(conninfo_to_dict(dsn)["password"]), "FEAST_USAGE": "False"}
-    with _process(command, port, env=environment) as started:
+    with _process(command, port, environment=environment) as started:
         yield started
 
 

@@ -87,7 +87,7 @@ def in_columns(wire: type[msgspec.Struct], **lists: type[msgspec.Struct]) -> typ
         elif kind is msgspec.Raw:
             default = msgspec.Raw(msgspec.json.encode(default))
         fields.append((each.name, kind) if each.required else (each.name, kind, default))
-    fields += [(name, list[inner], msgspec.field(default_factory=list)) for name, inner in lists.items()]  # type: ignore[valid-type]
+    fields += [(name, list[inner], msgspec.field(default_factory=list)) for name, inner in lists.items()]  # type: ignore[valid-type]  # made at run time
     return msgspec.defstruct(f"{wire.__name__}InColumns", fields, gc=False)
 
 

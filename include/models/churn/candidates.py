@@ -228,7 +228,8 @@ def _fit_purchases(
     """BG/NBD on the customers of the newest snapshot among the rows, as they were then; None where they cannot tell."""
     if not set(_PURCHASES) <= set(columns.names):
         return None
-    places = tuple(columns.names.index(name) for name in _PURCHASES)
+    repeats_at, last_at, age_at = (columns.names.index(name) for name in _PURCHASES)
+    places = (repeats_at, last_at, age_at)
     newest = rows.days == rows.days.max()
     drawn = chance_of(rows.customers, seed=0)
     most = np.quantile(drawn[newest], min(1.0, _MOST_CUSTOMERS_FOR_BG_NBD / newest.sum()))
@@ -238,7 +239,7 @@ def _fit_purchases(
         fit = fit_bg_nbd(repeats[is_known], last[is_known], age[is_known])
     except FitRefused:
         return None
-    return PurchasePart(fit.model, horizon_days, places)  # type: ignore[arg-type]
+    return PurchasePart(fit.model, horizon_days, places)
 
 
 def _frame(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -50,7 +50,7 @@ def chart(lines: Sequence[Line], *, x: str, y: str, caption: str, has_diagonal: 
     return f"<figure>{drawn}<figcaption>{escape(caption)}</figcaption></figure>"
 
 
-def _axes(place, low: float, high: float, *, x: str, y: str) -> str:  # type: ignore[no-untyped-def]
+def _axes(place: Callable[[float, float], tuple[float, float]], low: float, high: float, *, x: str, y: str) -> str:
     parts = []
     for number in range(6):
         part = number / 5

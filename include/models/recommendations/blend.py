@@ -25,7 +25,7 @@ TIE_BREAK = 1e-6
 """What popularity always counts at least, so that a list is filled where the other sources say nothing."""
 
 ALONE: Mapping[str, Weights] = {
-    name: tuple(1.0 if other == name else TIE_BREAK * (other == "popularity") for other in SOURCES)  # type: ignore[misc]
+    name: tuple(1.0 if other == name else TIE_BREAK * (other == "popularity") for other in SOURCES)  # type: ignore[misc]  # one per source
     for name in SOURCES
 }
 """The weights that leave one source alone."""

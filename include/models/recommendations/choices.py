@@ -133,7 +133,7 @@ def _best_weights(judged: Sequence[Judged]) -> Weights:
         for place in range(len(SOURCES)):
             for tried in WEIGHTS:
                 weight = max(tried, TIE_BREAK) if SOURCES[place] == "popularity" else tried
-                weights: Weights = (*best[:place], weight, *best[place + 1 :])  # type: ignore[assignment]
+                weights: Weights = (*best[:place], weight, *best[place + 1 :])  # type: ignore[assignment]  # as many as before
                 if (found := quality(weights)) > best_quality + 1e-9:
                     best, best_quality, improves = weights, found, True
     return best
