@@ -45,7 +45,7 @@ class KeyRing:
     def __init__(self, pool: AsyncConnectionPool, *, refresh_seconds: float) -> None:
         self._pool, self._refresh_seconds = pool, refresh_seconds
         self._holders: dict[str, _Holder] | None = None
-        self._looked_again_at = -math.inf
+        self._looked_again_at, self._looking = -math.inf, asyncio.Lock()
         self._is_well = True
 
     async def keep_fresh(self) -> None:
@@ -57,7 +57,8 @@ class KeyRing:
     def needing(self, scope: str) -> Callable[[Request], Awaitable[None]]:
         """A dependency of routes: lets those pass whose key has the scope, as often as the key may.
 
-        :raises ProblemError: 401, 403 or 429; 503 while the keys were never read.
+        :raises ProblemError: 401, 403 or 429; 503 while the keys were never read, or for a key that is not known while
+            they cannot be read.
         """
 
         async def let_pass(request: Request) -> None:
@@ -88,12 +89,24 @@ class KeyRing:
         if parts is None:
             return None
         key_id, secret = parts
-        if key_id not in self._known and time.monotonic() - self._looked_again_at > _LOOK_AGAIN_SECONDS:
-            self._looked_again_at = time.monotonic()
-            await self._refresh()  # It may have been made a moment ago.
+        if key_id not in self._known:
+            await self._look_again()
         holder = self._known.get(key_id)
         is_right = hmac.compare_digest(digest_of(secret), holder.key.secret_digest if holder else _NOBODY)
         return holder if is_right else None
+
+    async def _look_again(self) -> None:
+        """For a key that may have been made a moment ago; who asks meanwhile waits for the same reading.
+
+        :raises ProblemError: the keys cannot be read, so that nobody can say whether the key is in use.
+        """
+        async with self._looking:
+            now = time.monotonic()
+            if now - self._looked_again_at > _LOOK_AGAIN_SECONDS:
+                await self._refresh()
+                self._looked_again_at = now
+        if not self._is_well:
+            raise warehouse_unavailable()
 
     @property
     def _known(self) -> dict[str, _Holder]:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
@@ -103,6 +104,25 @@ def test_a_new_key_counts_at_once_and_a_revoked_one_soon_no_longer(running, ware
         conn.commit()
     until(lambda: running.get(ASKED, key=key).status_code == 401)
     assert running.get(ASKED).status_code == ANSWERED
+
+
+def test_callers_who_come_together_with_a_new_key_all_get_in(warehouse_dsn):
+    with api(warehouse_dsn, key_seconds=3600.0) as running, ThreadPoolExecutor(20) as callers:
+        assert running.get(ASKED, key="nonsense").status_code == 401  # The keys there are have been read by now.
+        key = new_key(warehouse_dsn, "guest")
+        answers = list(callers.map(lambda _: running.get(ASKED, key=key), range(20)))
+    assert {answer.status_code for answer in answers} == {ANSWERED}
+
+
+def test_a_key_that_nobody_can_look_up_is_not_called_wrong(warehouse_dsn):
+    with api(warehouse_dsn, key_seconds=3600.0) as running:
+        assert running.get(ASKED).status_code == ANSWERED
+        with connect_warehouse(warehouse_dsn) as conn:
+            conn.execute("ALTER TABLE serving.api_keys RENAME TO gone")
+            conn.commit()
+        guest = "regulars_" + "0" * 12 + "_" + "0" * 64
+        until(lambda: running.get(ASKED, key=guest).status_code == 503)
+        assert running.get(ASKED).status_code == ANSWERED
 
 
 def test_who_asks_too_often_is_told_when_to_come_back_and_others_are_not_held_up(running, warehouse_dsn):
