@@ -27,7 +27,7 @@ COUNTED = ("received", "inserted", "updated", "unchanged", "stale", "duplicate",
 STEPS = (
     ["market_signals"],
     ["shop_to_features"],
-    ["churn_model", "lifetime_value", "product_recommendations"],
+    ["churn_model", "lifetime_value", "product_recommendations", "analytics_marts"],
     ["customer_scores"],
 )
 """One after the other: what features are built from is there when they are, so it counts as known at its time."""

@@ -15,3 +15,6 @@ TRAINING_REQUESTED = Asset(name="churn_training_requested", uri="regulars://chur
 
 ORDERS = Asset(name="orders", uri="regulars://shop/orders", group="shop")
 """Orders have been loaded."""
+
+EVENTS = Asset(name="events", uri="regulars://shop/events", group="shop")
+"""Web events have been loaded."""

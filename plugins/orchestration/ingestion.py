@@ -8,12 +8,12 @@ from typing import Any
 
 from airflow.sdk import get_current_context, task, task_group
 
-from orchestration.assets import ORDERS
+from orchestration.assets import EVENTS, ORDERS
 from orchestration.window import run_window, window_extra
 
 log = logging.getLogger(__name__)
 
-LOADED = {"orders": ORDERS}
+LOADED = {"orders": ORDERS, "events": EVENTS}
 """Entities whose loads others wait for."""
 
 

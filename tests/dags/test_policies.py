@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 WINDOWED = {"shop_to_features", "market_signals", "churn_model", "lifetime_value"}
-ON_ASSETS = {"product_recommendations", "customer_scores"}
+ON_ASSETS = {"product_recommendations", "customer_scores", "analytics_marts"}
 BY_HAND = {"landing_replay", "customer_erasure", "quarantine_replay"}
 EXPECTED = {*WINDOWED, *ON_ASSETS, *BY_HAND, "landing_retention", "feature_store_upkeep"}
 VERBS = (
@@ -37,6 +37,7 @@ VERBS = (
     "fit",
     "score",
     "monitor",
+    "refresh",
 )
 MAY_IMPORT = {"airflow", "orchestration", "datetime"}
 HEAVY = {"pandas", "sklearn", "great_expectations", "pyarrow", "psycopg", "implicit", "scipy", "mlflow"}

@@ -13,6 +13,7 @@ import psutil
 import psycopg
 import pytest
 
+from include.analytics.registry import MARTS
 from include.features.registry import FEATURE_VIEWS
 
 SHOP_TABLES = ("customers", "products", "orders", "order_lines", "refunds", "refund_lines", "events")
@@ -31,6 +32,7 @@ STEPS = {
     "lifetime_value": {"fit_lifetime", "score_lifetime"},
     "product_recommendations": {"build_candidates", "evaluate_candidates", "publish_recommendations"},
     "customer_scores": {"score_customers", "monitor_scores", "train_on_drift"},
+    "analytics_marts": {f"refresh_{mart}" for mart in MARTS},
 }  # fmt: skip
 MAY_BE_SKIPPED = {"customer_scores"}
 """Without a champion there is nothing to score with, and of so small a shop no model may become one."""

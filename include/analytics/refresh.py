@@ -1,0 +1,230 @@
+"""Bring a mart up to what the facts say now."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from datetime import time as clock_time
+from zoneinfo import ZoneInfo
+
+from psycopg import Connection, sql
+
+from include.analytics.mart import Mart
+from include.entities.window import Window
+from include.warehouse.receipts import Receipt, write_receipt
+
+logger = logging.getLogger(__name__)
+
+DAY = timedelta(days=1)
+_MOST_STRETCHES = 60
+_SETTINGS = "SET LOCAL work_mem = '256MB'"
+
+
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """Whole days `[first, last]` in the shop's time zone; None and None are all there are."""
+
+    first: date | None = None
+    last: date | None = None
+
+    def instants(self, time_zone: str) -> tuple[str, str]:
+        """Half-open, as Postgres reads them."""
+        if self.first is None or self.last is None:
+            return "-infinity", "infinity"
+        zone = ZoneInfo(time_zone)
+        return tuple(  # type: ignore[return-value]
+            datetime.combine(day, clock_time(), zone).astimezone(UTC).isoformat()
+            for day in (self.first, self.last + DAY)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    received: int = 0
+    inserted: int = 0
+    updated: int = 0
+    deleted: int = 0
+
+    def __add__(self, other: _Counts) -> _Counts:
+        return _Counts(
+            self.received + other.received, self.inserted + other.inserted, self.updated + other.updated,
+            self.deleted + other.deleted,
+        )  # fmt: skip
+
+
+def data_until(conn: Connection) -> datetime | None:
+    """The end of what was loaded of orders, in UTC; None if nothing was."""
+    row = conn.execute(
+        "SELECT max(window_end) FROM ops.receipts WHERE step = 'upsert' AND entity = 'orders'"
+    ).fetchone()
+    return row[0] if row else None
+
+
+def refresh(
+    conn: Connection,
+    mart: Mart,
+    *,
+    window: Window,
+    until: datetime | None,
+    now: datetime,
+    time_zone: str = "UTC",
+    rebuild: bool = False,
+) -> Receipt:
+    """Make what is stale of a mart anew, in one transaction; rows that come out as they were are not written.
+
+    A mart with days is made anew on the days whose facts changed since its last refresh, any other as a whole. All of
+    it is made anew if it never was made, its SQL or the time zone changed, or `rebuild` says so. The result is the same
+    either way. Two refreshes of one mart wait for each other.
+
+    :param window: what the run was for; stands in the receipt and the log, and decides nothing.
+    :param until: end of what was loaded, as of `data_until`.
+    :param time_zone: where the shop's days begin, a name of the IANA database.
+    :raises psycopg.Error: the SQL failed; the mart is as it was.
+    """
+    began = time.monotonic()
+    with conn.transaction():
+        conn.execute("SELECT pg_advisory_xact_lock(hashtext('regulars.marts'), hashtext(%s))", (mart.name,))
+        conn.execute(_SETTINGS)
+        digest = hashlib.sha256(mart.query.encode()).hexdigest()
+        is_known = conn.execute(
+            "SELECT FROM analytics.mart_states WHERE mart = %s AND digest = %s AND time_zone = %s",
+            (mart.name, digest, time_zone),
+        ).fetchone()  # fmt: skip
+        stale = _take_stale_days(conn, mart, time_zone)
+        is_whole = mart.day_column is None or rebuild or is_known is None
+        stretches = [_Stretch()] if is_whole else list(_stretches(stale))
+        if len(stretches) > _MOST_STRETCHES:
+            stretches, is_whole = [_Stretch()], True
+        counts = _Counts()
+        for stretch in stretches:
+            counts += _make(conn, mart, stretch, time_zone=time_zone, until=until)
+        if is_whole:
+            conn.execute(sql.SQL("ANALYZE {}").format(_table(mart)))
+        seconds = time.monotonic() - began
+        _keep_state(conn, mart, digest=digest, time_zone=time_zone, until=until, seconds=seconds, now=now)
+        receipt = Receipt(
+            step="refresh", entity=mart.name, window=window, received=counts.received, inserted=counts.inserted,
+            updated=counts.updated, unchanged=counts.received - counts.inserted - counts.updated,
+            deleted=counts.deleted, seconds=seconds,
+            details={"days": None if is_whole else len(stale), "data_until": until.isoformat() if until else None},
+        )  # fmt: skip
+        write_receipt(conn, receipt, now=now)
+    logger.info("%s days=%s", receipt, "all" if is_whole else len(stale))
+    return receipt
+
+
+def _table(mart: Mart) -> sql.Identifier:
+    return sql.Identifier("analytics", mart.name)
+
+
+def _take_stale_days(conn: Connection, mart: Mart, time_zone: str) -> list[date]:
+    """Days in the shop's time zone whose facts changed, in order; they no longer count as stale after the commit."""
+    taken = conn.execute("DELETE FROM analytics.stale_days WHERE mart = %s RETURNING stale_on", (mart.name,)).fetchall()
+    days = {day for (day,) in taken}
+    if time_zone != "UTC":  # A day in UTC lies in two of the shop's, either side of it.
+        days |= {day + shift for day in days for shift in (-DAY, DAY)}
+    return sorted(days)
+
+
+def _stretches(days: list[date]) -> Iterator[_Stretch]:
+    """Days in order as stretches without a gap."""
+    first = last = None
+    for day in days:
+        if last is not None and day - last > DAY:
+            yield _Stretch(first, last)
+            first = None
+        first, last = first or day, day
+    if first is not None:
+        yield _Stretch(first, last)
+
+
+def _columns(conn: Connection, mart: Mart) -> list[tuple[str, str]]:
+    """Names and types of the table's columns."""
+    return conn.execute(
+        """
+        SELECT attname, format_type(atttypid, atttypmod)
+        FROM pg_attribute
+        WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped
+        ORDER BY attnum
+        """,
+        (f"analytics.{mart.name}",),
+    ).fetchall()
+
+
+def _make(conn: Connection, mart: Mart, stretch: _Stretch, *, time_zone: str, until: datetime | None) -> _Counts:
+    """Make the rows of a stretch anew and merge them into the table."""
+    columns = _columns(conn, mart)
+    told = dict(zip(("from_instant", "until_instant"), stretch.instants(time_zone), strict=True))
+    told |= {"time_zone": time_zone, "data_until": until.isoformat() if until else ""}
+    for name, value in told.items():
+        conn.execute("SELECT set_config(%s, %s, true)", (f"mart.{name}", value))
+    # CREATE TABLE AS and not INSERT, which would not run in parallel.
+    conn.execute(
+        sql.SQL("CREATE TEMP TABLE fresh ON COMMIT DROP AS SELECT {} FROM (\n{}\n) AS made").format(
+            sql.SQL(", ").join(sql.SQL("{}::{}").format(sql.Identifier(name), sql.SQL(kind)) for name, kind in columns),
+            sql.SQL(mart.query),
+        )
+    )
+    conn.execute("ANALYZE fresh")
+    names = [name for name, _ in columns]
+    row = conn.execute(
+        _merge_statement(mart, names, is_whole=stretch.first is None), (stretch.first, stretch.last)
+    ).fetchone()  # fmt: skip
+    conn.execute("DROP TABLE fresh")
+    assert row is not None
+    return _Counts(*row)
+
+
+def _merge_statement(mart: Mart, names: list[str], *, is_whole: bool) -> sql.Composed:
+    def listed(template: str, of: list[str], between: str = ", ") -> sql.Composed:
+        return sql.SQL(between).join(sql.SQL(template).format(name=sql.Identifier(name)) for name in of)
+
+    values = [name for name in names if name not in mart.key]
+    gone = sql.SQL("%s::date IS NULL AND %s::date IS NULL").format()
+    if not is_whole:
+        gone = sql.SQL("target.{} BETWEEN %s AND %s").format(sql.Identifier(mart.day_column or ""))
+    return sql.SQL(
+        """
+        WITH merged AS (
+            MERGE INTO {table} AS target USING fresh ON {same}
+            WHEN MATCHED AND ({old}) IS DISTINCT FROM ({new}) THEN UPDATE SET {changed}
+            WHEN NOT MATCHED BY TARGET THEN INSERT ({names}) VALUES ({added})
+            WHEN NOT MATCHED BY SOURCE AND {gone} THEN DELETE
+            RETURNING merge_action() AS done
+        )
+        SELECT
+            (SELECT count(*) FROM fresh),
+            count(*) FILTER (WHERE done = 'INSERT'),
+            count(*) FILTER (WHERE done = 'UPDATE'),
+            count(*) FILTER (WHERE done = 'DELETE')
+        FROM merged
+        """
+    ).format(
+        table=_table(mart), same=listed("target.{name} = fresh.{name}", list(mart.key), " AND "),
+        old=listed("target.{name}", values), new=listed("fresh.{name}", values),
+        changed=listed("{name} = fresh.{name}", values), names=listed("{name}", names),
+        added=listed("fresh.{name}", names), gone=gone,
+    )  # fmt: skip
+
+
+def _keep_state(
+    conn: Connection, mart: Mart, *, digest: str, time_zone: str, until: datetime | None, seconds: float, now: datetime
+) -> None:
+    conn.execute(
+        sql.SQL(
+            """
+            INSERT INTO analytics.mart_states (
+                mart, digest, time_zone, data_until, row_count, seconds, refreshed_at
+            )
+            VALUES (%s, %s, %s, %s, (SELECT count(*) FROM {}), %s, %s)
+            ON CONFLICT (mart) DO UPDATE SET
+                digest = excluded.digest, time_zone = excluded.time_zone, data_until = excluded.data_until,
+                row_count = excluded.row_count, seconds = excluded.seconds, refreshed_at = excluded.refreshed_at
+            """
+        ).format(_table(mart)),
+        (mart.name, digest, time_zone, until, seconds, now),
+    )

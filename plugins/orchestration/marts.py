@@ -1,0 +1,36 @@
+"""The tasks of the marts: one each."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+
+from airflow.sdk import get_current_context, task
+
+from include.analytics.registry import MARTS
+
+
+def refresh_marts() -> None:
+    """The tasks `refresh_<mart>`: those of marts that others are made of first, the rest side by side."""
+    refreshed = {name: refresh_mart.override(task_id=f"refresh_{name}")(name) for name in MARTS}
+    for name, mart in MARTS.items():
+        for upstream in mart.upstream:
+            refreshed[upstream] >> refreshed[name]
+
+
+@task
+def refresh_mart(name: str) -> None:
+    """Bring one mart up to what the facts say now; with the run's parameter `rebuild`, make all of it anew."""
+    from include.analytics.refresh import data_until, refresh
+    from include.analytics.registry import mart_named
+    from include.analytics.settings import time_zone_of
+    from include.warehouse.connection import connect_warehouse
+    from orchestration.connections import warehouse_dsn
+    from orchestration.window import run_window
+
+    context = get_current_context()
+    with connect_warehouse(warehouse_dsn()) as conn:
+        refresh(
+            conn, mart_named(name), window=run_window(context), until=data_until(conn), now=datetime.now(UTC),
+            time_zone=time_zone_of(os.environ), rebuild=bool(context["params"].get("rebuild")),
+        )  # fmt: skip

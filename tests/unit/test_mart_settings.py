@@ -1,0 +1,26 @@
+"""The marts' settings and declarations say what is wrong with them."""
+
+from __future__ import annotations
+
+import pytest
+
+from include.analytics.mart import BadMart, Mart
+from include.analytics.settings import BadTimeZone, time_zone_of
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [({}, "UTC"), ({"REGULARS_TIME_ZONE": ""}, "UTC"), ({"REGULARS_TIME_ZONE": "Asia/Tokyo"}, "Asia/Tokyo")],
+)
+def test_days_begin_where_the_setting_says_and_in_utc_without_one(given, meant):
+    assert time_zone_of(given) == meant
+
+
+def test_a_time_zone_that_is_none_is_refused():
+    with pytest.raises(BadTimeZone, match="REGULARS_TIME_ZONE is 'Berlin'"):
+        time_zone_of({"REGULARS_TIME_ZONE": "Berlin"})
+
+
+def test_a_mart_without_sql_cannot_be_declared():
+    with pytest.raises(BadMart, match=r"no_such_mart\.sql"):
+        Mart(name="no_such_mart", key=("day",), inputs=())
