@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.analytics.lineage import lay_out, neighbourhood
+from include.analytics.lineage_drawing import lay_out, neighbourhood
 
 NAMES = st.sampled_from("abcdefghij")
 EDGES = st.lists(st.tuples(NAMES, NAMES), max_size=30)
