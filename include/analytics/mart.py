@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 SQL_FOLDER = Path(__file__).resolve().parents[1] / "sql" / "analytics"
+BOOKS = frozenset(f"analytics.{name}" for name in ("mart_states", "day_readers", "stale_days", "owners", "lineage"))
+"""Tables of the schema that are no marts: what the marts and the catalogue are kept up by."""
 
 
 class BadMart(ValueError):
@@ -23,19 +26,35 @@ class Mart:
 
     :param key: columns that tell one row from another; none of them is ever null.
     :param inputs: tables that it reads, with their schema; those of other marts are refreshed first.
+    :param kept_by: of inputs that are no marts but kept by triggers on the table of one: the name of that mart.
     :param day_column: the date of a row, if its rows are made of the facts of that one day: then only days with
         changed facts are made anew. Its sources are rows of `analytics.day_readers`.
-    :raises BadMart: there is no such file, or its first line does not say what one row is.
+    :param month_column: the first day of a row's month, if its rows are made of the facts up to the end of that month:
+        then only the months from the first change on are made anew, which its file must give, those from
+        `analytics.from_instant()` on. A day of that month is put into `analytics.stale_days`.
+    :param customer_column: the customer of a row, if its rows are made of the facts of that one customer: then only
+        customers in `analytics.stale_customers` are made anew. Its file gives those of all; the planner carries the
+        condition down to where the facts are read, if all that is grouped or numbered is so by customer.
+    :raises BadMart: there is no such file, its first line does not say what one row is, or it has several such columns.
     """
 
     name: str
     key: tuple[str, ...]
     inputs: tuple[str, ...]
     day_column: str | None = None
+    kept_by: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.query.startswith("-- One row per "):
             raise BadMart(f"{self.name}.sql must begin with `-- One row per …`: say what one row of the mart is.")
+
+        if sum(map(bool, (self.day_column, self.month_column, self.customer_column))) > 1:
+            raise BadMart(f"{self.name} can be kept up by days, by months or by customers: choose one column.")
+
+    @property
+    def kept_by(self) -> str:
+        """What is counted of it when it is made anew; days also where it is always made as a whole."""
+        return "customers" if self.customer_column else "months" if self.month_column else "days"
 
     @property
     def query(self) -> str:
@@ -52,4 +71,13 @@ class Mart:
     @property
     def upstream(self) -> tuple[str, ...]:
         """Names of the marts that it is made of."""
-        return tuple(table.removeprefix("analytics.") for table in self.inputs if table.startswith("analytics."))
+        return tuple(
+            self.kept_by.get(table, table.removeprefix("analytics."))
+            for table in self.inputs
+            if table.startswith("analytics.") and table not in BOOKS
+        )
+
+    @property
+    def is_last(self) -> bool:
+        """It reads what every refresh writes, so all other marts are refreshed first."""
+        return "analytics.mart_states" in self.inputs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from include.analytics.catalogue import MARTS_OF_CATALOGUE
 from include.analytics.mart import BadMart, Mart
 
 SALES_DAILY = Mart(
@@ -11,7 +12,7 @@ SALES_DAILY = Mart(
     day_column="sold_on",
 )
 
-MARTS: dict[str, Mart] = {mart.name: mart for mart in (SALES_DAILY,)}
+MARTS: dict[str, Mart] = {mart.name: mart for mart in (SALES_DAILY, *MARTS_OF_CATALOGUE)}
 
 
 class UnknownMart(LookupError):
@@ -25,11 +26,16 @@ def mart_named(name: str) -> Mart:
     return MARTS[name]
 
 
+def refreshed_before(mart: Mart) -> tuple[str, ...]:
+    """Names of the marts that must be refreshed before it."""
+    return tuple(name for name in MARTS if name != mart.name) if mart.is_last else mart.upstream
+
+
 def _check_order() -> None:
     """:raises BadMart: a mart stands before one that it is made of."""
     seen: set[str] = set()
     for mart in MARTS.values():
-        if late := [name for name in mart.upstream if name not in seen]:
+        if late := [name for name in refreshed_before(mart) if name not in seen]:
             raise BadMart(f"{mart.name} is made of {', '.join(late)}: put that before it in the registry.")
         seen.add(mart.name)
 

@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 
 from airflow.sdk import get_current_context, task
 
-from include.analytics.registry import MARTS
+from include.analytics.registry import MARTS, refreshed_before
 
 
 def refresh_marts() -> None:
     """The tasks `refresh_<mart>`: those of marts that others are made of first, the rest side by side."""
     refreshed = {name: refresh_mart.override(task_id=f"refresh_{name}")(name) for name in MARTS}
     for name, mart in MARTS.items():
-        for upstream in mart.upstream:
+        for upstream in refreshed_before(mart):
             refreshed[upstream] >> refreshed[name]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from include.analytics.registry import MARTS
+from include.analytics.registry import MARTS, refreshed_before
 from tests.integration.feature_shop import day, load, random_facts
 
 RUN = {"start": "2024-03-01T00:00:00Z", "end": "2024-03-02T00:00:00Z"}
@@ -48,4 +48,6 @@ def test_the_day_begins_where_the_shop_is(dag_bag, platform, warehouse, monkeypa
 def test_a_mart_waits_for_those_that_it_is_made_of(dag_bag):
     tasks = dag_bag.dags["analytics_marts"].task_dict
     for name, mart in MARTS.items():
-        assert tasks[f"refresh_{name}"].upstream_task_ids == {f"refresh_{upstream}" for upstream in mart.upstream}
+        assert tasks[f"refresh_{name}"].upstream_task_ids == {
+            f"refresh_{upstream}" for upstream in refreshed_before(mart)
+        }
