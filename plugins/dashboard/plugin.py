@@ -14,22 +14,24 @@ async def pages(
     scope: Scope, receive: Callable[[], Awaitable[Scope]], send: Callable[[Scope], Awaitable[None]]
 ) -> None:
     """The pages themselves, an ASGI application."""
-    from dashboard.pages import app
+    from dashboard.app import app
 
     await app(scope, receive, send)
 
 
 class RegularsDashboard(AirflowPlugin):
-    """A page about the feature store, for everyone who may see plugins."""
+    """The shop's pages, for everyone who may see plugins."""
 
     name = "regulars_dashboard"
     fastapi_apps: ClassVar[list[Any]] = [{"app": pages, "url_prefix": "/regulars", "name": "Regulars"}]
     external_views: ClassVar[list[Any]] = [
         {
-            "name": "Feature store",
-            "href": "regulars/features",
+            "name": "Regulars",
+            "href": "regulars/today",
             "destination": "nav",
-            "category": "browse",
-            "url_route": "feature-store",
+            "nav_top_level": True,
+            "url_route": "regulars",
+            "icon": "regulars/static/icon.svg",
+            "icon_dark_mode": "regulars/static/icon-dark.svg",
         }
     ]

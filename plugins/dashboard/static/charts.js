@@ -1,0 +1,60 @@
+// Draws every chart of the page with the colours of the style sheet, and again when these change.
+(() => {
+  const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const named = (names) => names.map((name) => style(`--${name}`));
+  const config = () => ({
+    background: "transparent",
+    font: getComputedStyle(document.body).fontFamily,
+    aria: false, // The figure has its words and its table; marks read out one by one help nobody.
+    view: { stroke: null },
+    axis: {
+      labelColor: style("--soft"), titleColor: style("--soft"), gridColor: style("--line"), domainColor: style("--line"),
+      tickColor: style("--line"), labelFontSize: 12, titleFontSize: 12, titleFontWeight: 500, labelOverlap: "greedy",
+    },
+    legend: {
+      labelColor: style("--ink"), titleColor: style("--soft"), labelFontSize: 12, titleFontSize: 12, orient: "top",
+      titleFontWeight: 500, labelLimit: 220,
+    },
+    header: { labelColor: style("--ink"), titleColor: style("--soft"), labelFontSize: 12 },
+    title: { color: style("--ink"), anchor: "start", fontSize: 13 },
+    text: { color: style("--ink"), fontSize: 12 },
+    bar: { fill: style("--c1"), cornerRadiusEnd: 2 },
+    line: { stroke: style("--c1"), strokeWidth: 2 },
+    area: { fill: style("--c1"), fillOpacity: 0.25 },
+    point: { fill: style("--c1"), size: 30, filled: true },
+    rule: { stroke: style("--soft") },
+    range: {
+      category: named(["c1", "c2", "c3", "c4", "c5", "c6", "c7", "c8"]),
+      ordinal: named(["heat0", "heat1", "heat2", "heat3"]),
+      ramp: named(["heat0", "heat1", "heat2", "heat3"]),
+      heatmap: named(["heat0", "heat1", "heat2", "heat3"]),
+      diverging: named(["low", "paper", "high"]),
+    },
+  });
+  const coloured = (part) => {
+    if (typeof part === "string") return part.replace(/^var\((--[\w-]+)\)$/, (_, name) => style(name));
+    if (Array.isArray(part)) return part.map(coloured);
+    if (part && typeof part === "object")
+      return Object.fromEntries(Object.entries(part).map(([key, value]) => [key, key === "data" ? value : coloured(value)]));
+    return part;
+  };
+  const draw = async (figure) => {
+    const plot = figure.querySelector(".plot");
+    try {
+      const spec = JSON.parse(figure.querySelector("script").textContent);
+      await figure.drawn?.finalize();
+      figure.drawn = await vegaEmbed(plot, coloured(spec), {
+        actions: false, renderer: "svg", config: config(),
+        tooltip: { theme: document.documentElement.dataset.theme === "dark" ? "dark" : "light" },
+      });
+      plot.dataset.state = "drawn";
+    } catch (error) {
+      plot.dataset.state = "failed";
+      plot.textContent = "This chart could not be drawn. Its numbers are in the table below.";
+      console.error(figure.id, error);
+    }
+  };
+  const drawAll = () => document.querySelectorAll("figure.chart").forEach(draw);
+  drawAll();
+  document.addEventListener("themechange", drawAll);
+})();
