@@ -1,0 +1,35 @@
+"""What is done in the shop: the way from a view to an order, what is bought together, how each product does."""
+
+from __future__ import annotations
+
+from include.analytics.mart import Mart
+
+FUNNEL_DAILY = Mart(
+    name="funnel_daily",
+    key=("day_on", "funnel_kind", "order_kind", "source", "device", "step_number"),
+    inputs=("shop.events",),
+    day_column="day_on",
+)
+BASKETS_DAILY = Mart(
+    name="baskets_daily",
+    key=("sold_on", "products"),
+    inputs=("shop.orders", "shop.order_lines"),
+    day_column="sold_on",
+)
+MARKET_BASKET = Mart(
+    name="market_basket",
+    key=("antecedent", "consequent"),
+    inputs=("analytics.baskets_daily",),
+)
+PRODUCT_SALES_DAILY = Mart(
+    name="product_sales_daily",
+    key=("sold_on", "product_id", "currency"),
+    inputs=("shop.orders", "shop.order_lines", "shop.refunds", "shop.refund_lines"),
+    day_column="sold_on",
+)
+PRODUCT_PERFORMANCE = Mart(
+    name="product_performance",
+    key=("product_id", "currency"),
+    inputs=("analytics.product_sales_daily", "shop.products"),
+)
+MARTS_OF_BEHAVIOUR = (FUNNEL_DAILY, BASKETS_DAILY, MARKET_BASKET, PRODUCT_SALES_DAILY, PRODUCT_PERFORMANCE)
