@@ -29,6 +29,9 @@ class Mart:
     :param kept_by: of inputs that are no marts but kept by triggers on the table of one: the name of that mart.
     :param day_column: the date of a row, if its rows are made of the facts of that one day: then only days with
         changed facts are made anew. Its sources are rows of `analytics.day_readers`.
+    :param looks_back_days: how many days before its own a day's rows are made of facts of, too.
+    :param looks_ahead_days: how many days after its own they are, too. Both are whole days, and at least as long as
+        what the file looks back and ahead.
     :param month_column: the first day of a row's month, if its rows are made of the facts up to the end of that month:
         then only the months from the first change on are made anew, which its file must give, those from
         `analytics.from_instant()` on. A day of that month is put into `analytics.stale_days`.
@@ -42,17 +45,20 @@ class Mart:
     key: tuple[str, ...]
     inputs: tuple[str, ...]
     day_column: str | None = None
+    looks_back_days: int = 0
+    looks_ahead_days: int = 0
+    month_column: str | None = None
+    customer_column: str | None = None
     kept_by: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.query.startswith("-- One row per "):
             raise BadMart(f"{self.name}.sql must begin with `-- One row per …`: say what one row of the mart is.")
-
         if sum(map(bool, (self.day_column, self.month_column, self.customer_column))) > 1:
             raise BadMart(f"{self.name} can be kept up by days, by months or by customers: choose one column.")
 
     @property
-    def kept_by(self) -> str:
+    def grain(self) -> str:
         """What is counted of it when it is made anew; days also where it is always made as a whole."""
         return "customers" if self.customer_column else "months" if self.month_column else "days"
 

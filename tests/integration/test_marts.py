@@ -92,7 +92,7 @@ def tables_in(plan: dict) -> set[str]:
 def test_days_are_noted_for_the_marts_that_are_kept_day_by_day_and_for_no_others(warehouse):
     readers = set(warehouse.execute("SELECT mart, source FROM analytics.day_readers").fetchall())
     assert {mart for mart, _ in readers} == set(DAILY)
-    noted = {"shop.orders", "shop.refunds", "shop.events"}
+    noted = {"shop.orders", "shop.refunds", "shop.events", "shop.product_versions"}
     for name in DAILY:
         assert {source for mart, source in readers if mart == name} == set(MARTS[name].inputs) & noted
 

@@ -1,0 +1,30 @@
+"""Marts of money: revenue day by day, what orders are worth, and what revenue goes along with."""
+
+from __future__ import annotations
+
+from include.analytics.mart import Mart
+
+MARTS_OF_MONEY = (
+    Mart(
+        name="revenue_daily",
+        key=("currency", "sold_on"),
+        inputs=("analytics.sales_daily",),
+    ),
+    Mart(
+        name="order_values_daily",
+        key=("sold_on", "currency", "scope", "scope_value"),
+        inputs=("shop.orders", "shop.order_lines", "shop.product_versions"),
+        day_column="sold_on",
+    ),
+    Mart(
+        name="order_value_statistics",
+        key=("scope", "scope_value", "currency"),
+        inputs=("analytics.order_value_counts",),
+        kept_by={"analytics.order_value_counts": "order_values_daily"},
+    ),
+    Mart(
+        name="correlations",
+        key=("currency", "left_measure", "right_measure", "lag_days"),
+        inputs=("analytics.revenue_daily", "signals.weather_daily", "signals.stock_prices_daily"),
+    ),
+)
