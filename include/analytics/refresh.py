@@ -5,41 +5,19 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from datetime import time as clock_time
-from zoneinfo import ZoneInfo
+from datetime import datetime
 
 from psycopg import Connection, sql
 
 from include.analytics.mart import Mart
+from include.analytics.stale import ALL, Part, take_stale
 from include.entities.window import Window
 from include.warehouse.receipts import Receipt, write_receipt
 
 logger = logging.getLogger(__name__)
 
-DAY = timedelta(days=1)
-_MOST_STRETCHES = 60
 _SETTINGS = "SET LOCAL work_mem = '256MB'"
-
-
-@dataclass(frozen=True, slots=True)
-class _Stretch:
-    """Whole days `[first, last]` in the shop's time zone; None and None are all there are."""
-
-    first: date | None = None
-    last: date | None = None
-
-    def instants(self, time_zone: str) -> tuple[str, str]:
-        """Half-open, as Postgres reads them."""
-        if self.first is None or self.last is None:
-            return "-infinity", "infinity"
-        zone = ZoneInfo(time_zone)
-        return tuple(  # type: ignore[return-value]
-            datetime.combine(day, clock_time(), zone).astimezone(UTC).isoformat()
-            for day in (self.first, self.last + DAY)
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +54,9 @@ def refresh(
 ) -> Receipt:
     """Make what is stale of a mart anew, in one transaction; rows that come out as they were are not written.
 
-    A mart with days is made anew on the days whose facts changed since its last refresh, any other as a whole. All of
-    it is made anew if it never was made, its SQL or the time zone changed, or `rebuild` says so. The result is the same
-    either way. Two refreshes of one mart wait for each other.
+    Of a mart that is kept up by days, months or customers those are made anew whose facts changed since its last
+    refresh, any other is made as a whole. All of it is made anew if it never was made, its SQL or the time zone
+    changed, or `rebuild` says so. The result is the same either way. Two refreshes of one mart wait for each other.
 
     :param window: what the run was for; stands in the receipt and the log, and decides nothing.
     :param until: end of what was loaded, as of `data_until`.
@@ -94,15 +72,13 @@ def refresh(
             "SELECT FROM analytics.mart_states WHERE mart = %s AND digest = %s AND time_zone = %s",
             (mart.name, digest, time_zone),
         ).fetchone()  # fmt: skip
-        stale = _take_stale_days(conn, mart, time_zone)
-        is_whole = mart.day_column is None or rebuild or is_known is None
-        stretches = [_Stretch()] if is_whole else list(_stretches(stale))
-        if len(stretches) > _MOST_STRETCHES:
-            stretches, is_whole = [_Stretch()], True
+        stale = take_stale(conn, mart, time_zone=time_zone, until=until)
+        if rebuild or is_known is None:
+            stale = ALL
         counts = _Counts()
-        for stretch in stretches:
-            counts += _make(conn, mart, stretch, time_zone=time_zone, until=until)
-        if is_whole:
+        for part in stale.parts:
+            counts += _make(conn, mart, part, time_zone=time_zone, until=until)
+        if stale.count is None:
             conn.execute(sql.SQL("ANALYZE {}").format(_table(mart)))
         seconds = time.monotonic() - began
         _keep_state(conn, mart, digest=digest, time_zone=time_zone, until=until, seconds=seconds, now=now)
@@ -110,36 +86,15 @@ def refresh(
             step="refresh", entity=mart.name, window=window, received=counts.received, inserted=counts.inserted,
             updated=counts.updated, unchanged=counts.received - counts.inserted - counts.updated,
             deleted=counts.deleted, seconds=seconds,
-            details={"days": None if is_whole else len(stale), "data_until": until.isoformat() if until else None},
+            details={mart.grain: stale.count, "data_until": until.isoformat() if until else None},
         )  # fmt: skip
         write_receipt(conn, receipt, now=now)
-    logger.info("%s days=%s", receipt, "all" if is_whole else len(stale))
+    logger.info("%s %s=%s", receipt, mart.grain, "all" if stale.count is None else stale.count)
     return receipt
 
 
 def _table(mart: Mart) -> sql.Identifier:
     return sql.Identifier("analytics", mart.name)
-
-
-def _take_stale_days(conn: Connection, mart: Mart, time_zone: str) -> list[date]:
-    """Days in the shop's time zone whose facts changed, in order; they no longer count as stale after the commit."""
-    taken = conn.execute("DELETE FROM analytics.stale_days WHERE mart = %s RETURNING stale_on", (mart.name,)).fetchall()
-    days = {day for (day,) in taken}
-    if time_zone != "UTC":  # A day in UTC lies in two of the shop's, either side of it.
-        days |= {day + shift for day in days for shift in (-DAY, DAY)}
-    return sorted(days)
-
-
-def _stretches(days: list[date]) -> Iterator[_Stretch]:
-    """Days in order as stretches without a gap."""
-    first = last = None
-    for day in days:
-        if last is not None and day - last > DAY:
-            yield _Stretch(first, last)
-            first = None
-        first, last = first or day, day
-    if first is not None:
-        yield _Stretch(first, last)
 
 
 def _columns(conn: Connection, mart: Mart) -> list[tuple[str, str]]:
@@ -155,59 +110,63 @@ def _columns(conn: Connection, mart: Mart) -> list[tuple[str, str]]:
     ).fetchall()
 
 
-def _make(conn: Connection, mart: Mart, stretch: _Stretch, *, time_zone: str, until: datetime | None) -> _Counts:
-    """Make the rows of a stretch anew and merge them into the table."""
+def _make(conn: Connection, mart: Mart, part: Part, *, time_zone: str, until: datetime | None) -> _Counts:
+    """Make the rows of a part anew and merge them into the table."""
     columns = _columns(conn, mart)
-    told = dict(zip(("from_instant", "until_instant"), stretch.instants(time_zone), strict=True))
+    told = dict(zip(("from_instant", "until_instant"), part.instants(time_zone), strict=True))
     told |= {"time_zone": time_zone, "data_until": until.isoformat() if until else ""}
     for name, value in told.items():
         conn.execute("SELECT set_config(%s, %s, true)", (f"mart.{name}", value))
     # CREATE TABLE AS and not INSERT, which would not run in parallel.
     conn.execute(
-        sql.SQL("CREATE TEMP TABLE fresh ON COMMIT DROP AS SELECT {} FROM (\n{}\n) AS made").format(
+        sql.SQL("CREATE TEMP TABLE fresh ON COMMIT DROP AS SELECT {} FROM (\n{}\n) AS made WHERE {}").format(
             sql.SQL(", ").join(sql.SQL("{}::{}").format(sql.Identifier(name), sql.SQL(kind)) for name, kind in columns),
             sql.SQL(mart.query),
+            part.holds("made"),
         )
     )
     conn.execute("ANALYZE fresh")
-    names = [name for name, _ in columns]
-    row = conn.execute(
-        _merge_statement(mart, names, is_whole=stretch.first is None), (stretch.first, stretch.last)
-    ).fetchone()  # fmt: skip
+    row = conn.execute(_merge_statement(mart, [name for name, _ in columns], part)).fetchone()
     conn.execute("DROP TABLE fresh")
     assert row is not None
     return _Counts(*row)
 
 
-def _merge_statement(mart: Mart, names: list[str], *, is_whole: bool) -> sql.Composed:
+def _merge_statement(mart: Mart, names: list[str], part: Part) -> sql.Composed:
+    """Of a part only its own rows are looked for in the table, and not each row of the table in the part."""
+
     def listed(template: str, of: list[str], between: str = ", ") -> sql.Composed:
         return sql.SQL(between).join(sql.SQL(template).format(name=sql.Identifier(name)) for name in of)
 
     values = [name for name in names if name not in mart.key]
-    gone = sql.SQL("%s::date IS NULL AND %s::date IS NULL").format()
-    if not is_whole:
-        gone = sql.SQL("target.{} BETWEEN %s AND %s").format(sql.Identifier(mart.day_column or ""))
+    same = listed("target.{name} = fresh.{name}", list(mart.key), " AND ")
     return sql.SQL(
         """
-        WITH merged AS (
+        WITH gone AS (
+            DELETE FROM {table} AS target
+            WHERE {is_of_part} AND NOT EXISTS (SELECT FROM fresh WHERE {same})
+            RETURNING true
+        ),
+
+        merged AS (
             MERGE INTO {table} AS target USING fresh ON {same}
             WHEN MATCHED AND ({old}) IS DISTINCT FROM ({new}) THEN UPDATE SET {changed}
             WHEN NOT MATCHED BY TARGET THEN INSERT ({names}) VALUES ({added})
-            WHEN NOT MATCHED BY SOURCE AND {gone} THEN DELETE
             RETURNING merge_action() AS done
         )
+
         SELECT
             (SELECT count(*) FROM fresh),
             count(*) FILTER (WHERE done = 'INSERT'),
             count(*) FILTER (WHERE done = 'UPDATE'),
-            count(*) FILTER (WHERE done = 'DELETE')
+            (SELECT count(*) FROM gone)
         FROM merged
         """
     ).format(
-        table=_table(mart), same=listed("target.{name} = fresh.{name}", list(mart.key), " AND "),
+        table=_table(mart), same=same, is_of_part=part.holds("target"),
         old=listed("target.{name}", values), new=listed("fresh.{name}", values),
         changed=listed("{name} = fresh.{name}", values), names=listed("{name}", names),
-        added=listed("fresh.{name}", names), gone=gone,
+        added=listed("fresh.{name}", names),
     )  # fmt: skip
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from include.analytics.catalogue import MARTS_OF_CATALOGUE
 from include.analytics.mart import BadMart, Mart
+from include.analytics.marts_of_behaviour import MARTS_OF_BEHAVIOUR
+from include.analytics.marts_of_customers import MARTS_OF_CUSTOMERS
 from include.analytics.marts_of_money import MARTS_OF_MONEY
 
 SALES_DAILY = Mart(
@@ -13,7 +15,10 @@ SALES_DAILY = Mart(
     day_column="sold_on",
 )
 
-MARTS: dict[str, Mart] = {mart.name: mart for mart in (SALES_DAILY, *MARTS_OF_MONEY, *MARTS_OF_CATALOGUE)}
+MARTS: dict[str, Mart] = {
+    mart.name: mart
+    for mart in (SALES_DAILY, *MARTS_OF_MONEY, *MARTS_OF_CUSTOMERS, *MARTS_OF_BEHAVIOUR, *MARTS_OF_CATALOGUE)
+}
 
 
 class UnknownMart(LookupError):

@@ -1,0 +1,54 @@
+"""Marts of customers: whether they come back, which segments they are in, what they are worth."""
+
+from __future__ import annotations
+
+from include.analytics.mart import Mart
+
+CUSTOMER_HISTORIES = Mart(
+    name="customer_histories",
+    key=("customer_id", "currency"),
+    inputs=("shop.orders", "shop.refunds"),
+    customer_column="customer_id",
+)
+CUSTOMER_LIFETIME = Mart(
+    name="customer_lifetime",
+    key=("customer_id", "currency"),
+    inputs=("analytics.customer_histories", "ml.lifetime_models", "ml.lifetime_values"),
+    customer_column="customer_id",
+)
+REPEAT_RATES = Mart(
+    name="repeat_rates",
+    key=("cohort_month", "currency"),
+    inputs=("analytics.customer_lifetime",),
+)
+COHORT_RETENTION = Mart(
+    name="cohort_retention",
+    key=("cohort_month", "currency", "months_since"),
+    inputs=("analytics.customer_histories",),
+)
+RFM_CUSTOMERS = Mart(
+    name="rfm_customers",
+    key=("customer_id", "currency"),
+    inputs=("analytics.customer_histories",),
+)
+RFM_MOVEMENTS = Mart(
+    name="rfm_movements",
+    key=("month_on", "currency", "from_segment", "to_segment"),
+    inputs=("analytics.customer_histories",),
+    month_column="month_on",
+)
+RFM_SEGMENTS = Mart(
+    name="rfm_segments",
+    key=("month_on", "currency", "segment"),
+    inputs=("analytics.rfm_customers", "analytics.rfm_movements"),
+)
+
+MARTS_OF_CUSTOMERS: tuple[Mart, ...] = (
+    CUSTOMER_HISTORIES,
+    CUSTOMER_LIFETIME,
+    REPEAT_RATES,
+    COHORT_RETENTION,
+    RFM_CUSTOMERS,
+    RFM_MOVEMENTS,
+    RFM_SEGMENTS,
+)

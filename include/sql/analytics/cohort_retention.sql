@@ -1,0 +1,114 @@
+-- One row per month of the first purchase, currency and month since: who came back and what they had paid by then.
+-- A cell is null until its month is over as far as was loaded; if nobody said how far that is, the last month with a
+-- fact is the last that can be seen. There is a cell for each month since the first cohort's.
+WITH customer_months AS (
+    SELECT
+        histories.currency,
+        each.month_on,
+        histories.months[1] AS cohort_month,
+        each.order_count - coalesce(each.order_count_before, 0) AS order_count,
+        each.net_amount - coalesce(each.net_amount_before, 0) AS net_amount
+    FROM analytics.customer_histories AS histories
+    CROSS JOIN
+        LATERAL unnest(
+            histories.months,
+            histories.order_counts,
+            histories.net_amounts,
+            array_prepend(0::bigint, histories.order_counts),
+            array_prepend(0::numeric, histories.net_amounts)
+        ) AS each (month_on, order_count, net_amount, order_count_before, net_amount_before)
+    WHERE each.month_on IS NOT NULL
+),
+
+-- In the month of the first purchase every customer of the cohort is active.
+cohort_months AS (
+    SELECT
+        cohort_month,
+        currency,
+        month_on,
+        count(*) FILTER (WHERE order_count > 0) AS active_count,
+        sum(order_count) AS order_count,
+        sum(net_amount) AS net_amount
+    FROM customer_months
+    GROUP BY cohort_month, currency, month_on
+),
+
+horizon AS (
+    SELECT
+        min(cohort_month) AS first_month,
+        max(month_on) AS last_month,
+        CASE
+            WHEN analytics.data_until() = 'infinity' THEN max(month_on)
+            ELSE (
+                date_trunc('month', analytics.data_until() AT TIME ZONE (SELECT analytics.time_zone()))
+                - interval '1 month'
+            )::date
+        END AS last_seen_month
+    FROM cohort_months
+),
+
+cohorts AS (
+    SELECT
+        cohort_month,
+        currency,
+        active_count AS customer_count
+    FROM cohort_months
+    WHERE month_on = cohort_month
+),
+
+cells AS (
+    SELECT
+        cohorts.cohort_month,
+        cohorts.currency,
+        cohorts.customer_count,
+        since.months_since::integer AS months_since,
+        (cohorts.cohort_month + make_interval(months => since.months_since::integer))::date AS month_on
+    FROM cohorts
+    CROSS JOIN horizon
+    CROSS JOIN LATERAL generate_series(
+        0,
+        12 * (
+            extract(YEAR FROM greatest(horizon.last_month, horizon.last_seen_month))
+            - extract(YEAR FROM horizon.first_month)
+        )
+        + extract(MONTH FROM greatest(horizon.last_month, horizon.last_seen_month))
+        - extract(MONTH FROM horizon.first_month)
+    ) AS since (months_since)
+),
+
+seen AS (
+    SELECT
+        cells.cohort_month,
+        cells.currency,
+        cells.months_since,
+        cells.month_on,
+        cells.customer_count,
+        cells.month_on <= horizon.last_seen_month AS is_seen,
+        coalesce(cohort_months.active_count, 0) AS active_count,
+        coalesce(cohort_months.order_count, 0) AS order_count,
+        coalesce(cohort_months.net_amount, 0) AS net_amount,
+        sum(cohort_months.net_amount) OVER (
+            PARTITION BY cells.cohort_month, cells.currency ORDER BY cells.months_since
+        ) AS cumulative_amount
+    FROM cells
+    CROSS JOIN horizon
+    LEFT JOIN cohort_months
+        ON
+            cells.cohort_month = cohort_months.cohort_month
+            AND cells.currency = cohort_months.currency
+            AND cells.month_on = cohort_months.month_on
+)
+
+SELECT
+    cohort_month,
+    currency,
+    months_since,
+    month_on,
+    customer_count,
+    CASE WHEN is_seen THEN active_count END AS active_count,
+    CASE WHEN is_seen THEN active_count::double precision / customer_count END AS retention_share,
+    CASE WHEN is_seen THEN order_count END AS order_count,
+    CASE WHEN is_seen THEN net_amount END AS net_amount,
+    CASE WHEN is_seen THEN cumulative_amount END AS cumulative_amount,
+    CASE WHEN is_seen THEN round(cumulative_amount / customer_count, 4) END AS cumulative_amount_per_customer
+FROM seen
