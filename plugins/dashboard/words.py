@@ -16,6 +16,11 @@ def number(value: Number | None, digits: int = 0) -> str:
     return NOTHING if value is None else f"{value:,.{digits}f}"
 
 
+def digits(value: Number | None) -> str:
+    """Four digits after the point, for scores and ratios: `0.8705`."""
+    return number(value, 4)
+
+
 def amount(value: Number | None, currency: str = "", digits: int = 0) -> str:
     """Money: `1,234 GBP`."""
     return NOTHING if value is None else f"{number(value, digits)} {currency}".strip()
@@ -74,5 +79,5 @@ def text(value: object) -> str:
 
 
 FILTERS: dict[str, Callable[..., Any]] = {
-    each.__name__: each for each in (number, amount, share, change, day, instant, seconds, ago, text)
+    each.__name__: each for each in (number, digits, amount, share, change, day, instant, seconds, ago, text)
 }  # fmt: skip
