@@ -9,6 +9,8 @@ FUNNEL_DAILY = Mart(
     key=("day_on", "funnel_kind", "order_kind", "source", "device", "step_number"),
     inputs=("shop.events",),
     day_column="day_on",
+    looks_back_days=1,
+    looks_ahead_days=7,
 )
 BASKETS_DAILY = Mart(
     name="baskets_daily",
