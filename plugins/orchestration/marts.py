@@ -11,11 +11,17 @@ from include.analytics.registry import MARTS, refreshed_before
 
 
 def refresh_marts() -> None:
-    """The tasks `refresh_<mart>`: those of marts that others are made of first, the rest side by side."""
+    """The tasks `refresh_<mart>`: those of marts that others are made of first, the rest side by side.
+
+    What is made of what is noted before the catalogue is made.
+    """
+    noted = note_lineage()
     refreshed = {name: refresh_mart.override(task_id=f"refresh_{name}")(name) for name in MARTS}
     for name, mart in MARTS.items():
         for upstream in refreshed_before(mart):
             refreshed[upstream] >> refreshed[name]
+        if "analytics.lineage" in mart.inputs:
+            noted >> refreshed[name]
 
 
 @task
@@ -34,3 +40,14 @@ def refresh_mart(name: str) -> None:
             conn, mart_named(name), window=run_window(context), until=data_until(conn), now=datetime.now(UTC),
             time_zone=time_zone_of(os.environ), rebuild=bool(context["params"].get("rebuild")),
         )  # fmt: skip
+
+
+@task
+def note_lineage() -> None:
+    """Write down what is made of what, as the code and the database have it now."""
+    from include.lineage import note_lineage as note
+    from include.warehouse.connection import connect_warehouse
+    from orchestration.connections import warehouse_dsn
+
+    with connect_warehouse(warehouse_dsn()) as conn:
+        note(conn, now=datetime.now(UTC))

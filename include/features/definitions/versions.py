@@ -197,10 +197,21 @@ def _create_tables(conn: Connection, made: ViewVersion) -> None:
             online_comment=sql.Literal(f"{comment} The newest row of each key."),
         )
     )
-    for feature in view.features:
-        for table in (made.history, made.online):
+    for name, words in _descriptions(view).items():
+        for table in (made.history, made.online, sql.Identifier("features", view.name)):
             conn.execute(
-                sql.SQL("COMMENT ON COLUMN {}.{} IS {}").format(
-                    table, sql.Identifier(feature.name), sql.Literal(f"{feature.description} ({feature.unit})")
-                )
+                sql.SQL("COMMENT ON COLUMN {}.{} IS {}").format(table, sql.Identifier(name), sql.Literal(words))
             )
+
+
+def _descriptions(view: FeatureView) -> dict[str, str]:
+    """What each column of the view's tables holds."""
+    return {
+        **{key.name: f"The {view.entity} (identifier)." for key in view.entity.join_keys},
+        "event_time": "The snapshot (UTC): only facts strictly before it are in the row.",
+        "available_time": "When the row could be known (UTC).",
+        "ingested_at": "When the row was written (UTC).",
+        "seq": "Order of writing: the build that wrote the row, counted per version (number).",
+        "is_tombstone": "The key has no features at the snapshot after all; they are null.",
+        **{feature.name: f"{feature.description} ({feature.unit})" for feature in view.features},
+    }

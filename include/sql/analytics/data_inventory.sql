@@ -236,6 +236,8 @@ columns AS (
         pg_attribute.attname::text AS column_name,
         pg_attribute.attnum::integer AS column_position,
         pg_attribute.attnotnull AS is_required,
+        format_type(pg_attribute.atttypid, NULL) ~ '^(smallint|integer|bigint|numeric|double precision|real)'
+            AS is_number,
         format_type(pg_attribute.atttypid, pg_attribute.atttypmod) AS data_type,
         col_description(relations.relation_oid, pg_attribute.attnum) AS description,
         bool_or(pg_attribute.attname = 'currency') OVER (PARTITION BY relations.relation_oid) AS has_currency,
@@ -250,32 +252,63 @@ columns AS (
     WHERE pg_attribute.attnum > 0 AND NOT pg_attribute.attisdropped
 ),
 
+-- What the names of numbers say of their unit; the first that fits counts. The currency is told apart below.
+words_of_names (place, pattern, unit) AS (
+    VALUES
+    (1, '_id$', 'identifier'),
+    (2, '^(products|antecedent|consequent)$', 'identifiers'),
+    (3, '(^|_)(share|support|confidence|gini)(_|$)', 'share, 1 is 100 %'),
+    (4, '(^|_)(probability|[pq]_value)(_|$)', 'probability, 0 to 1'),
+    (5, '(^|_)(pearson|spearman|correlation)$', 'correlation, -1 to 1'),
+    (6, '(^|_)(amounts?|price|net|gross)(_|$)', 'currency'),
+    (7, '(^|_)days(_|$)', 'days'),
+    (8, '(^|_)months(_|$)', 'months'),
+    (9, '(^|_)seconds(_|$)', 'seconds'),
+    (10, '(^|_)counts?(_|$)', 'count'),
+    (11, '(^|_)units(_|$)', 'units sold'),
+    (12, '(^|_)(rank|step_number)$', 'place, 1 is first'),
+    (13, '(^|_)(lift|conviction|index)$', 'ratio'),
+    (14, '(^|_)z_score$', 'standard deviations'),
+    (15, '(^|_)(recency|frequency|monetary)_score$', 'score, 1 to 5'),
+    (16, '(^|_)(skewness|leverage)$', 'no unit')
+),
+
+units_of_numbers AS (
+    SELECT DISTINCT ON (columns.relation_oid, columns.column_name)
+        columns.relation_oid,
+        columns.column_name,
+        CASE
+            WHEN words_of_names.unit <> 'currency' THEN words_of_names.unit
+            WHEN columns.description ~ 'currency of the \w+'
+                THEN
+                    substring(columns.description FROM 'currency of the \w+')
+            WHEN columns.has_currency THEN 'currency of the row'
+            ELSE 'currency of the shop'
+        END AS unit
+    FROM columns
+    INNER JOIN words_of_names ON columns.column_name ~ words_of_names.pattern
+    WHERE columns.is_number
+    ORDER BY columns.relation_oid ASC, columns.column_name ASC, words_of_names.place ASC
+),
+
 described_columns AS (
     SELECT
         columns.*,
         coalesce(
             feature_units.unit,
+            units_of_numbers.unit,
             CASE
                 WHEN columns.data_type ~ '^timestamp with time zone' THEN 'instant, UTC'
                 WHEN columns.data_type ~ '^date' THEN 'day'
                 WHEN columns.data_type ~ '^boolean' THEN 'true or false'
-                WHEN columns.data_type !~ '^(smallint|integer|bigint|numeric|double precision|real)' THEN NULL
-                WHEN columns.column_name ~ '_id$' THEN 'identifier'
-                WHEN columns.column_name ~ '(^|_)share(_|$)' THEN 'share, 0 to 1'
-                WHEN columns.column_name ~ '(^|_)probability(_|$)' THEN 'probability, 0 to 1'
-                WHEN columns.column_name ~ '(^|_)(amount|price)(_|$)'
-                    THEN
-                        coalesce(
-                            substring(columns.description FROM 'currency of the \w+'),
-                            CASE WHEN columns.has_currency THEN 'currency of the row' ELSE 'currency of the shop' END
-                        )
-                WHEN columns.column_name ~ '(^|_)days(_|$)' THEN 'days'
-                WHEN columns.column_name ~ '(^|_)seconds(_|$)' THEN 'seconds'
-                WHEN columns.column_name ~ '(^|_)count(_|$)' THEN 'count'
-                ELSE substring(columns.description FROM '\(([^)]+)\)')
+                WHEN columns.is_number THEN substring(columns.description FROM '\(([^)]+)\)')
             END
         ) AS unit
     FROM columns
+    LEFT JOIN units_of_numbers
+        ON
+            columns.relation_oid = units_of_numbers.relation_oid
+            AND columns.column_name = units_of_numbers.column_name
     LEFT JOIN feature_units
         ON
             columns.schema_name = 'features' AND columns.table_name = feature_units.table_name

@@ -358,6 +358,8 @@ COMMENT ON COLUMN ops.request_totals.host IS 'Name of the host, with the port wh
 COMMENT ON COLUMN ops.request_totals.source IS 'The connection that the requests were made for.';
 COMMENT ON COLUMN ops.request_totals.request_count IS 'Requests since the beginning (requests).';
 COMMENT ON COLUMN ops.request_totals.seconds_total IS 'Time that they took together (seconds).';
+COMMENT ON COLUMN ops.request_totals.bucket_counts IS
+'Requests that took up to 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60 seconds and longer (requests); not cumulative.';
 
 COMMENT ON COLUMN ops.source_fields.source IS 'The connection.';
 COMMENT ON COLUMN ops.source_fields.entity IS 'Which kind of record.';
@@ -510,6 +512,16 @@ COMMENT ON COLUMN ml.churn_backtests.mean_probability_as_trained IS
 'Mean of the probabilities without season and calibration (probability, 0 to 1).';
 COMMENT ON COLUMN ml.churn_backtests.mean_probability_with_season IS
 'Mean of the probabilities with season, without calibration (probability, 0 to 1).';
+COMMENT ON COLUMN ml.churn_backtests.exposure IS
+'How much busier the label window was expected to be than those trained on, from the weeks before the snapshot '
+'(ratio).';
+COMMENT ON COLUMN ml.churn_backtests.calibration_error IS
+'Expected calibration error of the probabilities as the model gives them, with season and calibration '
+'(probability, 0 to 1).';
+COMMENT ON COLUMN ml.churn_backtests.calibration_error_as_trained IS
+'The same without season and calibration (probability, 0 to 1).';
+COMMENT ON COLUMN ml.churn_backtests.calibration_error_with_season IS
+'The same with season, without calibration (probability, 0 to 1).';
 
 COMMENT ON COLUMN ml.churn_reports.model_id IS 'The model (identifier).';
 COMMENT ON COLUMN ml.churn_reports.written_at IS 'When the report was written (UTC).';
@@ -524,6 +536,10 @@ COMMENT ON COLUMN ml.lifetime_models.customer_count IS 'Customers that it was fi
 COMMENT ON COLUMN ml.lifetime_models.data_digest IS 'Digest of the histories, in hexadecimal.';
 COMMENT ON COLUMN ml.lifetime_models.libraries IS 'Versions of Python and of the libraries that made it (JSON object).';
 COMMENT ON COLUMN ml.lifetime_models.fitted_at IS 'When it was fitted (UTC).';
+COMMENT ON COLUMN ml.lifetime_models.bg_nbd_covariance IS
+'Of the natural logarithms of the parameters (no unit), 4 by 4, row by row; what the data do not tell counts as known.';
+COMMENT ON COLUMN ml.lifetime_models.gamma_gamma_covariance IS
+'Of the natural logarithms of the parameters (no unit), 3 by 3, row by row; what the data do not tell counts as known.';
 
 COMMENT ON COLUMN ml.lifetime_values.customer_id IS 'The customer (identifier).';
 COMMENT ON COLUMN ml.lifetime_values.snapshot_at IS 'The history up to this instant counts (UTC).';
@@ -533,6 +549,8 @@ COMMENT ON COLUMN ml.lifetime_values.probability_alive IS
 COMMENT ON COLUMN ml.lifetime_values.value_high_amount IS
 'Upper bound of the 95 % interval of the expected value, in the currency of the shop.';
 COMMENT ON COLUMN ml.lifetime_values.scored_at IS 'When it was computed (UTC).';
+COMMENT ON COLUMN ml.lifetime_values.expected_purchases IS
+'Days with a purchase within the horizon (days); not discounted.';
 
 COMMENT ON COLUMN ml.score_runs.model_id IS 'The churn model (identifier).';
 COMMENT ON COLUMN ml.score_runs.snapshot_at IS 'The snapshot that customers were scored at (UTC).';
@@ -550,10 +568,15 @@ COMMENT ON COLUMN ml.customer_scores.value_low_amount IS
 COMMENT ON COLUMN ml.customer_scores.value_high_amount IS
 'Upper bound of the 95 % interval of value_amount, in the currency of the shop.';
 COMMENT ON COLUMN ml.customer_scores.scored_at IS 'When it was computed (UTC).';
+COMMENT ON COLUMN ml.customer_scores.churn_decile IS
+'10 is the tenth of the training scores that is most likely to leave (tenth, 1 to 10).';
 
 COMMENT ON COLUMN ml.reference_distributions.model_id IS 'The churn model (identifier).';
 COMMENT ON COLUMN ml.reference_distributions.training_set_id IS 'The training set that was counted (identifier).';
 COMMENT ON COLUMN ml.reference_distributions.subject IS 'The input of the model, or churn_probability.';
+COMMENT ON COLUMN ml.reference_distributions.counts IS 'Training rows per bin (rows); the last one is those with null.';
+COMMENT ON COLUMN ml.reference_distributions.edges IS
+'Of numbers (unit of the input): bin n holds what is above edge n - 1 and not above edge n. Null for texts.';
 
 COMMENT ON COLUMN ml.monitoring.model_id IS 'The churn model (identifier).';
 COMMENT ON COLUMN ml.monitoring.snapshot_at IS 'The snapshot whose scores were looked at (UTC).';
@@ -563,6 +586,10 @@ COMMENT ON COLUMN ml.monitoring.value IS 'What it came to (unit of the metric).'
 COMMENT ON COLUMN ml.monitoring.is_alert IS 'It passed the threshold, with enough rows to say so.';
 COMMENT ON COLUMN ml.monitoring.row_count IS 'Rows that it was measured on (rows).';
 COMMENT ON COLUMN ml.monitoring.measured_at IS 'When it was measured (UTC).';
+COMMENT ON COLUMN ml.monitoring.reference IS
+'The same in training, or on the test rows (unit of the metric); null where there is none.';
+COMMENT ON COLUMN ml.monitoring.threshold IS
+'What value must not pass, in which direction the metric says (unit of the metric).';
 
 COMMENT ON COLUMN ml.recommendation_runs.model_id IS 'Digest of purchases and parameters (identifier).';
 COMMENT ON COLUMN ml.recommendation_runs.parameters IS 'What it was built with (JSON object).';
@@ -586,17 +613,25 @@ COMMENT ON COLUMN ml.recommendation_metrics.over_popularity_low IS
 'Lower bound of the interval of over_popularity (unit of the metric).';
 COMMENT ON COLUMN ml.recommendation_metrics.over_popularity_high IS
 'Upper bound of the interval of over_popularity (unit of the metric).';
+COMMENT ON COLUMN ml.recommendation_metrics.low IS
+'Lower bound of the 95 % bootstrap interval by customer (unit of the metric). Null for coverage, which is no mean'
+' over customers.';
+COMMENT ON COLUMN ml.recommendation_metrics.over_popularity IS
+'Value less that of popularity for the same customers (unit of the metric), with its interval by the same bootstrap.';
 
 COMMENT ON COLUMN ml.recommendations.customer_id IS 'The customer (identifier).';
 COMMENT ON COLUMN ml.recommendations.product_id IS 'The product (identifier).';
 COMMENT ON COLUMN ml.recommendations.rank IS 'Place among the customer''s recommendations, 1 is the best (place).';
 COMMENT ON COLUMN ml.recommendations.model_id IS 'The run that made it (identifier).';
 COMMENT ON COLUMN ml.recommendations.computed_at IS 'When it was computed (UTC).';
+COMMENT ON COLUMN ml.recommendations.score IS 'How much spoke for it (no unit): comparable within a customer only.';
 
 COMMENT ON COLUMN ml.popular_products.product_id IS 'The product (identifier).';
 COMMENT ON COLUMN ml.popular_products.rank IS 'Place among all products, 1 is the most popular (place).';
 COMMENT ON COLUMN ml.popular_products.model_id IS 'The run that made it (identifier).';
 COMMENT ON COLUMN ml.popular_products.computed_at IS 'When it was computed (UTC).';
+COMMENT ON COLUMN ml.popular_products.score IS
+'Purchases of the product, each halved for every half-life that has passed since (purchases).';
 
 COMMENT ON COLUMN ml.bought_together.product_id IS 'The product (identifier).';
 COMMENT ON COLUMN ml.bought_together.other_product_id IS 'What is bought with it (identifier).';
@@ -607,6 +642,9 @@ COMMENT ON COLUMN ml.bought_together.computed_at IS 'When it was computed (UTC).
 COMMENT ON COLUMN ml.recommendable_products.product_id IS 'The product (identifier).';
 
 COMMENT ON COLUMN serving.api_keys.created_at IS 'When it was made (UTC).';
+COMMENT ON COLUMN serving.api_keys.burst IS 'How many requests it may make at once after a pause (requests).';
+COMMENT ON COLUMN serving.api_keys.requests_per_second IS
+'How many requests it may make in the long run, of each process that serves (requests a second).';
 
 -- Tables of feature views that were made before `include.features` described all of their columns.
 DO $$
