@@ -45,6 +45,9 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator:
         # It works when it likes: what the planner reckons would differ between two runs of one test.
         admin.execute("ALTER SYSTEM SET autovacuum = off")
         admin.execute("SELECT pg_reload_conf()")
+        # The tests kill processes and servers, never the machine: nothing is lost by not waiting for the disk.
+        admin.execute("ALTER SYSTEM SET fsync = off")
+        admin.execute("SELECT pg_reload_conf()")
         admin.execute("CREATE DATABASE template_warehouse")
     with connect_warehouse(server.dsn("template_warehouse")) as conn:
         migrate(conn)
