@@ -53,7 +53,8 @@ class Chart:
     @property
     def as_json(self) -> Markup:
         """The whole specification, safe inside a script element."""
-        whole = {"width": "container", "description": self.caption, **self.spec, "data": {"values": list(self.rows)}}
+        size = {"width": "container", "autosize": {"type": "fit-x", "contains": "padding"}}
+        whole = {**size, "description": self.caption, **self.spec, "data": {"values": list(self.rows)}}
         text = json.dumps(whole, default=_plain, allow_nan=False)
         return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))  # noqa: S704
 

@@ -5,7 +5,6 @@
   const config = () => ({
     background: "transparent",
     font: getComputedStyle(document.body).fontFamily,
-    aria: false, // The figure has its words and its table; marks read out one by one help nobody.
     view: { stroke: null },
     axis: {
       labelColor: style("--soft"), titleColor: style("--soft"), gridColor: style("--line"), domainColor: style("--line"),
@@ -47,6 +46,7 @@
         actions: false, renderer: "svg", config: config(),
         tooltip: { theme: document.documentElement.dataset.theme === "dark" ? "dark" : "light" },
       });
+      plot.querySelector("svg").setAttribute("aria-hidden", "true"); // The figure has its words and its table.
       plot.dataset.state = "drawn";
     } catch (error) {
       plot.dataset.state = "failed";
