@@ -16,7 +16,6 @@ class CatalogueTable:
     """A table or view; what each field means is said by the comments of `analytics.data_inventory`.
 
     :param newest_at, data_until, checked_at: in UTC.
-    :param upstream, downstream: tables with their schemas, and connections such as `connection shop_api`.
     """
 
     schema_name: str
@@ -28,8 +27,6 @@ class CatalogueTable:
     row_count_from: str | None
     newest_at: datetime | None
     data_until: datetime | None
-    upstream: Sequence[str]
-    downstream: Sequence[str]
     check_count: int
     failed_check_count: int
     failed_checks: Sequence[str]
@@ -55,11 +52,23 @@ class CatalogueColumn:
     failed_checks: Sequence[str]
 
 
+@dataclass(frozen=True, slots=True)
+class LineageEdge:
+    """A table is made of another, or of what comes through a connection.
+
+    :param made_by: what reads the one and writes the other: tasks, triggers, views.
+    """
+
+    upstream: str
+    downstream: str
+    made_by: Sequence[str]
+
+
 _TABLES = """
 -- One row per table or view of the catalogue.
 SELECT
-    schema_name, table_name, kind, description, owner, row_count, row_count_from, newest_at, data_until, upstream,
-    downstream, check_count, failed_check_count, failed_checks, checked_at, open_rejected_count
+    schema_name, table_name, kind, description, owner, row_count, row_count_from, newest_at, data_until,
+    check_count, failed_check_count, failed_checks, checked_at, open_rejected_count
 FROM analytics.data_inventory AS inventory
 WHERE
     column_name = ''
@@ -113,11 +122,22 @@ def catalogue_columns(conn: Connection, table: CatalogueTable) -> list[Catalogue
         ).fetchall()
 
 
-def edges_of(tables: Sequence[CatalogueTable]) -> set[tuple[str, str]]:
-    """What is read and what is made of it, as the tables tell it."""
-    return {(name, table.full_name) for table in tables for name in table.upstream} | {
-        (table.full_name, name) for table in tables for name in table.downstream
-    }
+def lineage_edges(conn: Connection, *, of: str | None = None) -> list[LineageEdge]:
+    """What is read and what is made of it.
+
+    :param of: only where this table, with its schema, is at one end.
+    """
+    rows = conn.execute(
+        """
+        SELECT upstream, downstream, array_agg(made_by ORDER BY made_by)
+        FROM analytics.lineage
+        WHERE %(of)s::text IS NULL OR upstream = %(of)s OR downstream = %(of)s
+        GROUP BY upstream, downstream
+        ORDER BY upstream, downstream
+        """,
+        {"of": of},
+    ).fetchall()
+    return [LineageEdge(*row) for row in rows]
 
 
 def _tables(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from psycopg import Connection, sql
+from psycopg.rows import class_row
 
 from include.entities.window import Window
 from include.features.building.coverage import BuildPreview, Coverage, coverage_of, preview_build
@@ -39,6 +40,40 @@ class ViewReport:
         if snapshot in self.coverage.thinned:
             return "thinned"
         return "stale" if snapshot in self.preview.stale else "built"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionState:
+    """A definition that a view has had; instants in UTC, None if it never happened.
+
+    :param last_ingested_at: when a build last wrote rows of it.
+    """
+
+    version: int
+    created_at: datetime
+    last_ingested_at: datetime | None
+    published_at: datetime | None
+    retired_at: datetime | None
+
+
+def newest_snapshot(conn: Connection) -> datetime | None:
+    """The newest snapshot that was built of any view and is there; None before the first."""
+    row = conn.execute(
+        "SELECT max(event_time) FROM features.built_snapshots WHERE NOT is_partial AND thinned_at IS NULL"
+    ).fetchone()
+    return row[0] if row else None
+
+
+def version_states(conn: Connection, name: str) -> list[VersionState]:
+    """All versions of a view, newest first."""
+    with conn.cursor(row_factory=class_row(VersionState)) as cursor:
+        return cursor.execute(
+            """
+            SELECT version, created_at, last_ingested_at, published_at, retired_at
+            FROM features.view_versions WHERE view_name = %s ORDER BY version DESC
+            """,
+            (name,),
+        ).fetchall()
 
 
 def report_views(conn: Connection, views: Iterable[FeatureView], window: Window) -> list[ViewReport]:

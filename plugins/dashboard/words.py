@@ -67,6 +67,11 @@ def ago(value: datetime | None, now: datetime) -> str:
     return "never" if value is None else f"{seconds(max((now - value).total_seconds(), 0))} ago"
 
 
+def sentence(words: str) -> str:
+    """Words with a capital letter at their beginning."""
+    return words[:1].upper() + words[1:]
+
+
 def text(value: object) -> str:
     """Any value of a table as it is."""
     if value is None:
@@ -79,5 +84,5 @@ def text(value: object) -> str:
 
 
 FILTERS: dict[str, Callable[..., Any]] = {
-    each.__name__: each for each in (number, digits, amount, share, change, day, instant, seconds, ago, text)
+    each.__name__: each for each in (number, digits, amount, share, change, day, instant, seconds, ago, sentence, text)
 }  # fmt: skip

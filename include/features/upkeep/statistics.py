@@ -76,6 +76,22 @@ def statistics_of(conn: Connection, version: ViewVersion, *, newest: int = 1) ->
     return [FeatureStatistics(*row) for row in rows]
 
 
+def statistics_over_time(
+    conn: Connection, version: ViewVersion, feature: str, *, newest: int
+) -> list[FeatureStatistics]:
+    """The statistics of one feature at the newest measured snapshots, at most `newest`, oldest first."""
+    rows = conn.execute(
+        """
+        SELECT event_time, feature, row_count, null_count, distinct_count, minimum, maximum, mean, quantiles
+        FROM features.statistics
+        WHERE view_name = %s AND version = %s AND feature = %s
+        ORDER BY event_time DESC LIMIT %s
+        """,
+        (version.view.name, version.version, feature, newest),
+    ).fetchall()
+    return [FeatureStatistics(*row) for row in reversed(rows)]
+
+
 def failed_expectations(conn: Connection, version: ViewVersion, *, now: datetime) -> list[str]:
     """What does not hold of the newest snapshot, one sentence each; measures it and the one before if need be.
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from dashboard.charts import Chart
-from dashboard.words import number, share
+from dashboard.words import number, sentence, share
 from include.features.definitions.view import Feature
 from include.models.customer_record import CustomerScore
 from include.models.scores.risks import RiskBin, RiskValueCell, ScoreRun
@@ -176,7 +176,7 @@ def feature_chart(feature: Feature, rows: Sequence[tuple[datetime, float | None]
     return Chart(
         name="feature",
         title=f"{feature.name} over time",
-        caption=f"{feature.description}, in {feature.unit}: {told}",
+        caption=f"{sentence(feature.description)}, in {feature.unit}: {told}",
         columns={"at": "Snapshot", "value": feature.unit},
         rows=[{"at": at.date(), "value": value} for at, value in rows],
         spec={

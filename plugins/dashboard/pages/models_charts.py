@@ -7,7 +7,7 @@ from typing import Any
 
 from dashboard.charts import Chart
 from dashboard.pages.customers_charts import SCORERS
-from dashboard.words import number
+from dashboard.words import number, sentence
 from include.models.standing import Backtest, Drift, Judged, RecommendationRun
 
 METRICS = {
@@ -37,8 +37,8 @@ def metric_chart(judged: Sequence[Judged], metric: str) -> Chart | None:
     )
     return Chart(
         name="metric",
-        title=f"{title[0].upper()}{title[1:]} of each model, beside its baselines",
-        caption=f"{meaning[0].upper()}{meaning[1:]}. Newest: {told}. Each judged on its own test rows.",
+        title=f"{sentence(title)} of each model, beside its baselines",
+        caption=f"{sentence(meaning)}. Newest: {told}. Each judged on its own test rows.",
         columns={"at": "Judged", "model": "Model", "scorer": "By", "value": title},
         formats={"value": "digits"},
         rows=[
