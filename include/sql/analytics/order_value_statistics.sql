@@ -16,7 +16,7 @@ WITH ranked AS (
         dense_rank() OVER (ORDER BY scope, scope_value, currency) AS group_number,
         sum(order_count) OVER (
             PARTITION BY scope, scope_value, currency ORDER BY order_amount ROWS UNBOUNDED PRECEDING
-        ) AS at_most
+        )::BIGINT AS at_most
     FROM analytics.order_value_counts
 ),
 
@@ -27,7 +27,7 @@ order_groups AS (
         scope_value,
         currency,
         array_agg(order_amount ORDER BY order_amount) AS amounts,
-        array_agg(at_most::BIGINT ORDER BY order_amount) AS at_most_counts,
+        array_agg(at_most ORDER BY order_amount) AS at_most_counts,
         sum(order_count)::BIGINT AS order_count,
         min(order_amount) AS smallest_amount,
         max(order_amount) AS largest_amount,
@@ -35,7 +35,7 @@ order_groups AS (
         sum(order_count * order_amount * order_amount) AS sum_of_squares,
         sum(order_count * order_amount * order_amount * order_amount) AS sum_of_cubes,
         -- Equal amounts have the numbers from at_most - order_count + 1 to at_most.
-        sum(order_amount * order_count * (2 * at_most - order_count + 1)) AS twice_numbered_sum
+        sum(order_amount * (order_count * (2 * at_most - order_count + 1))) AS twice_numbered_sum
     FROM ranked
     GROUP BY group_number, scope, scope_value, currency
 ),
@@ -102,7 +102,7 @@ distances AS (
         abs(ranked.order_amount - shapes.median_amount) AS distance,
         sum(ranked.order_count) OVER (
             PARTITION BY ranked.group_number ORDER BY abs(ranked.order_amount - shapes.median_amount)
-        ) AS as_near
+        )::BIGINT AS as_near
     FROM ranked
     INNER JOIN order_groups ON ranked.group_number = order_groups.group_number
     INNER JOIN shapes ON ranked.group_number = shapes.group_number
@@ -117,9 +117,15 @@ spreads AS (
         ) * 0.5 AS median_absolute_deviation_amount,
         coalesce(sum(order_count) FILTER (WHERE order_amount NOT BETWEEN lower_fence AND upper_fence), 0)
             AS outlier_count,
-        sum(order_amount * greatest(least((all_count + 99) / 100 - above_count, order_count), 0)) AS top_1_amount,
-        sum(order_amount * greatest(least((10 * all_count + 99) / 100 - above_count, order_count), 0)) AS top_10_amount,
-        sum(order_amount * greatest(least((20 * all_count + 99) / 100 - above_count, order_count), 0)) AS top_20_amount
+        sum(order_amount * least((all_count + 99) / 100 - above_count, order_count)) FILTER (
+            WHERE above_count < (all_count + 99) / 100
+        ) AS top_1_amount,
+        sum(order_amount * least((10 * all_count + 99) / 100 - above_count, order_count)) FILTER (
+            WHERE above_count < (10 * all_count + 99) / 100
+        ) AS top_10_amount,
+        sum(order_amount * least((20 * all_count + 99) / 100 - above_count, order_count)) FILTER (
+            WHERE above_count < (20 * all_count + 99) / 100
+        ) AS top_20_amount
     FROM distances
     GROUP BY group_number
 ),

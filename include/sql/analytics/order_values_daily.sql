@@ -1,17 +1,19 @@
--- One row per day with paid orders, currency and kind of orders: what each of them was worth, ascending.
--- Of all orders and of those of a country it is the order's total. Of a category it is what the order's product lines
--- come to whose product was in the category when the order was paid; a product of several categories counts in each,
--- one of none or an unknown one under the empty text.
-WITH purchases AS (
+-- One row per day with paid orders, currency and country or category: what each of those orders was worth.
+-- Of a country it is the order's total. Of a category it is what the order's product lines come to whose product was in
+-- the category when the order was paid; a product of several categories counts in each, one of none or an unknown one
+-- under the empty text. The values are in the order of order_id: any would do that is always the same.
+-- Categories go by number (none has none) and orders by order_lines.order_id, so that one sort serves all that follows.
+WITH category_names AS (
+    SELECT DISTINCT listed.category
+    FROM shop.product_versions
+    CROSS JOIN LATERAL jsonb_array_elements_text(product_versions.categories) AS listed (category)
+),
+
+categories AS MATERIALIZED (
     SELECT
-        order_id,
-        currency,
-        total_amount,
-        paid_at,
-        coalesce(country, '') AS country,
-        (paid_at AT TIME ZONE (SELECT analytics.time_zone()))::DATE AS sold_on
-    FROM shop.orders
-    WHERE paid_at >= analytics.from_instant() AND paid_at < analytics.until_instant()
+        category,
+        row_number() OVER (ORDER BY category) AS category_number
+    FROM category_names
 ),
 
 category_changes AS (
@@ -34,55 +36,61 @@ category_spans AS (
 ),
 
 product_categories AS (
-    SELECT DISTINCT
+    SELECT
         category_spans.product_id,
         category_spans.known_from,
         category_spans.known_until,
-        listed.category
+        categories.category_number
     FROM category_spans
-    CROSS JOIN LATERAL jsonb_array_elements_text(category_spans.categories) AS listed (category)
+    INNER JOIN categories ON category_spans.categories ? categories.category
 ),
 
 category_amounts AS (
     SELECT
-        purchases.sold_on,
-        purchases.currency,
-        purchases.order_id,
-        coalesce(product_categories.category, '') AS category,
+        orders.currency,
+        product_categories.category_number,
+        order_lines.order_id,
+        (orders.paid_at AT TIME ZONE (SELECT analytics.time_zone()))::DATE AS sold_on,
         sum(order_lines.total_amount) AS amount
-    FROM purchases
-    INNER JOIN shop.order_lines ON purchases.order_id = order_lines.order_id AND order_lines.kind = 'product'
+    FROM shop.orders
+    INNER JOIN shop.order_lines ON orders.order_id = order_lines.order_id
     LEFT JOIN product_categories
         ON
             order_lines.product_id = product_categories.product_id
-            AND purchases.paid_at >= product_categories.known_from
-            AND purchases.paid_at < product_categories.known_until
-    GROUP BY purchases.order_id, purchases.sold_on, purchases.currency, category
+            AND orders.paid_at >= product_categories.known_from
+            AND orders.paid_at < product_categories.known_until
+    WHERE
+        orders.paid_at >= analytics.from_instant()
+        AND orders.paid_at < analytics.until_instant()
+        AND order_lines.kind = 'product'
+    GROUP BY sold_on, orders.currency, product_categories.category_number, order_lines.order_id
+),
+
+category_days AS (
+    SELECT
+        sold_on,
+        currency,
+        category_number,
+        array_agg(amount ORDER BY order_id) AS order_amounts
+    FROM category_amounts
+    GROUP BY sold_on, currency, category_number
 )
 
 SELECT
-    sold_on,
-    currency,
-    'all' AS scope,
-    '' AS scope_value,
-    array_agg(total_amount ORDER BY total_amount) AS order_amounts
-FROM purchases
-GROUP BY sold_on, currency
-UNION ALL
-SELECT
-    sold_on,
+    (paid_at AT TIME ZONE (SELECT analytics.time_zone()))::DATE AS sold_on,
     currency,
     'country' AS scope,
-    country AS scope_value,
-    array_agg(total_amount ORDER BY total_amount) AS order_amounts
-FROM purchases
-GROUP BY sold_on, currency, country
+    coalesce(country, '') AS scope_value,
+    array_agg(total_amount ORDER BY order_id) AS order_amounts
+FROM shop.orders
+WHERE paid_at >= analytics.from_instant() AND paid_at < analytics.until_instant()
+GROUP BY sold_on, currency, scope_value
 UNION ALL
 SELECT
-    sold_on,
-    currency,
+    category_days.sold_on,
+    category_days.currency,
     'category' AS scope,
-    category AS scope_value,
-    array_agg(amount ORDER BY amount) AS order_amounts
-FROM category_amounts
-GROUP BY sold_on, currency, category
+    coalesce(categories.category, '') AS scope_value,
+    category_days.order_amounts
+FROM category_days
+LEFT JOIN categories ON category_days.category_number = categories.category_number

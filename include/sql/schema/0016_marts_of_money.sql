@@ -97,14 +97,14 @@ CREATE TABLE analytics.order_values_daily (
     PRIMARY KEY (sold_on, currency, scope, scope_value)
 );
 COMMENT ON TABLE analytics.order_values_daily IS
-'One row per day with orders, currency and kind of orders: what each of them was worth.';
+'One row per day with orders, currency and country or category: what each of those orders was worth.';
 COMMENT ON COLUMN analytics.order_values_daily.sold_on IS 'Day the orders were paid, in the time zone of the shop.';
 COMMENT ON COLUMN analytics.order_values_daily.currency IS 'ISO 4217 code; amounts are never mixed across currencies.';
-COMMENT ON COLUMN analytics.order_values_daily.scope IS 'all, country or category.';
+COMMENT ON COLUMN analytics.order_values_daily.scope IS 'country or category.';
 COMMENT ON COLUMN analytics.order_values_daily.scope_value IS
-'The country or category; empty for all, and for what has no country or no known category.';
+'The country or category; empty for what has no country or no known category.';
 COMMENT ON COLUMN analytics.order_values_daily.order_amounts IS
-'Totals of the orders, or of their product lines in the category, ascending; in the currency.';
+'Totals of the orders, or of their product lines in the category, by order_id; in the currency.';
 INSERT INTO analytics.day_readers (source, mart) VALUES
 ('shop.orders', 'order_values_daily'), ('shop.product_versions', 'order_values_daily');
 
@@ -121,22 +121,27 @@ CREATE TABLE analytics.order_value_counts (
 COMMENT ON TABLE analytics.order_value_counts IS
 'One row per kind of orders, currency and amount: how many are worth it. Kept by triggers on order_values_daily.';
 COMMENT ON COLUMN analytics.order_value_counts.scope IS 'all, country or category.';
-COMMENT ON COLUMN analytics.order_value_counts.scope_value IS 'As in order_values_daily.';
+COMMENT ON COLUMN analytics.order_value_counts.scope_value IS
+'The country or category; empty for all, and for what has no country or no known category.';
 COMMENT ON COLUMN analytics.order_value_counts.currency IS 'ISO 4217 code.';
 COMMENT ON COLUMN analytics.order_value_counts.order_amount IS 'What an order is worth, in the currency.';
 COMMENT ON COLUMN analytics.order_value_counts.order_count IS 'Orders worth that; never 0.';
 
+-- All orders are those of all countries.
 CREATE FUNCTION analytics.count_order_values() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     gone CONSTANT text := 'SELECT scope, scope_value, currency, order_amounts, -1 AS step FROM old_rows';
     come CONSTANT text := 'SELECT scope, scope_value, currency, order_amounts, 1 AS step FROM new_rows';
 BEGIN
     EXECUTE format(
-        'MERGE INTO analytics.order_value_counts AS counts USING ('
-        'SELECT scope, scope_value, currency, order_amount, sum(step) AS step '
-        'FROM (%s) AS changes CROSS JOIN LATERAL unnest(order_amounts) AS order_amount '
-        'GROUP BY scope, scope_value, currency, order_amount HAVING sum(step) <> 0'
-        ') AS changed ON counts.scope = changed.scope AND counts.scope_value = changed.scope_value '
+        'WITH changes AS (%s), '
+        'parts AS (SELECT scope, scope_value, currency, order_amount, sum(step) AS step '
+        'FROM changes CROSS JOIN LATERAL unnest(order_amounts) AS order_amount '
+        'GROUP BY scope, scope_value, currency, order_amount HAVING sum(step) <> 0), '
+        'changed AS (SELECT * FROM parts UNION ALL SELECT ''all'', '''', currency, order_amount, sum(step) '
+        'FROM parts WHERE scope = ''country'' GROUP BY currency, order_amount HAVING sum(step) <> 0) '
+        'MERGE INTO analytics.order_value_counts AS counts USING changed '
+        'ON counts.scope = changed.scope AND counts.scope_value = changed.scope_value '
         'AND counts.currency = changed.currency AND counts.order_amount = changed.order_amount '
         'WHEN MATCHED AND counts.order_count + changed.step = 0 THEN DELETE '
         'WHEN MATCHED THEN UPDATE SET order_count = counts.order_count + changed.step '
@@ -346,12 +351,12 @@ DECLARE
 BEGIN
     IF pair_count < 3 THEN RETURN NULL; END IF;
     IF x <= 0 THEN RETURN 0; END IF;
-    IF correlation = 0 THEN RETURN 1; END IF;
-    logarithm := lgamma(a + b) - lgamma(a) - lgamma(b) + a * ln(x) + b * ln(1 - x);
+    IF abs(correlation) < 1e-100 THEN RETURN 1; END IF;
+    logarithm := lgamma(a + b) - lgamma(a) - lgamma(b) + a * ln(x) + ln(abs(correlation));
     IF logarithm < -700 THEN RETURN 0; END IF;
     is_turned := x > (a + 1) / (a + b + 2);
     IF is_turned THEN
-        SELECT 1 - x, b, a INTO x, a, b;
+        SELECT correlation * correlation, b, a INTO x, a, b;
     END IF;
     d := 1 / (1 - (a + b) * x / (a + 1));
     fraction := d;
