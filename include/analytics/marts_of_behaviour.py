@@ -14,7 +14,7 @@ FUNNEL_DAILY = Mart(
 )
 BASKETS_DAILY = Mart(
     name="baskets_daily",
-    key=("sold_on", "products"),
+    key=("sold_on", "order_id"),
     inputs=("shop.orders", "shop.order_lines"),
     day_column="sold_on",
 )

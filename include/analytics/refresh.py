@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -50,24 +51,28 @@ def refresh(
     until: datetime | None,
     now: datetime,
     time_zone: str = "UTC",
+    settings: Mapping[str, str] | None = None,
     rebuild: bool = False,
 ) -> Receipt:
     """Make what is stale of a mart anew, in one transaction; rows that come out as they were are not written.
 
     Of a mart that is kept up by days, months or customers those are made anew whose facts changed since its last
-    refresh, any other is made as a whole. All of it is made anew if it never was made, its SQL or the time zone
-    changed, or `rebuild` says so. The result is the same either way. Two refreshes of one mart wait for each other.
+    refresh, any other is made as a whole. All of it is made anew if it never was made, its SQL, the time zone or a
+    setting that it asks for changed, or `rebuild` says so. The result is the same either way. Two refreshes of one mart
+    wait for each other.
 
     :param window: what the run was for; stands in the receipt and the log, and decides nothing.
     :param until: end of what was loaded, as of `data_until`.
     :param time_zone: where the shop's days begin, a name of the IANA database.
+    :param settings: by name, as of `mart_settings_of`; what is not named is as the SQL's functions say.
     :raises psycopg.Error: the SQL failed; the mart is as it was.
     """
     began = time.monotonic()
     with conn.transaction():
         conn.execute("SELECT pg_advisory_xact_lock(hashtext('regulars.marts'), hashtext(%s))", (mart.name,))
         conn.execute(_SETTINGS)
-        digest = hashlib.sha256(mart.query.encode()).hexdigest()
+        asked = {name: value for name, value in (settings or {}).items() if f"analytics.{name}()" in mart.query}
+        digest = hashlib.sha256("".join((mart.query, *map(str, sorted(asked.items())))).encode()).hexdigest()
         is_known = conn.execute(
             "SELECT FROM analytics.mart_states WHERE mart = %s AND digest = %s AND time_zone = %s",
             (mart.name, digest, time_zone),
@@ -77,7 +82,7 @@ def refresh(
             stale = ALL
         counts = _Counts()
         for part in stale.parts:
-            counts += _make(conn, mart, part, time_zone=time_zone, until=until)
+            counts += _make(conn, mart, part, time_zone=time_zone, until=until, settings=asked)
         if stale.count is None:
             conn.execute(sql.SQL("ANALYZE {}").format(_table(mart)))
         seconds = time.monotonic() - began
@@ -110,11 +115,13 @@ def _columns(conn: Connection, mart: Mart) -> list[tuple[str, str]]:
     ).fetchall()
 
 
-def _make(conn: Connection, mart: Mart, part: Part, *, time_zone: str, until: datetime | None) -> _Counts:
+def _make(
+    conn: Connection, mart: Mart, part: Part, *, time_zone: str, until: datetime | None, settings: Mapping[str, str]
+) -> _Counts:
     """Make the rows of a part anew and merge them into the table."""
     columns = _columns(conn, mart)
     told = dict(zip(("from_instant", "until_instant"), part.instants(time_zone), strict=True))
-    told |= {"time_zone": time_zone, "data_until": until.isoformat() if until else ""}
+    told |= {"time_zone": time_zone, "data_until": until.isoformat() if until else "", **settings}
     for name, value in told.items():
         conn.execute("SELECT set_config(%s, %s, true)", (f"mart.{name}", value))
     # CREATE TABLE AS and not INSERT, which would not run in parallel.

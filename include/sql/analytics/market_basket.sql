@@ -1,97 +1,103 @@
 -- One row per rule: orders with the products of the antecedent have those of the consequent too. A pair of products
 -- makes two rules, a triple six. Of all baskets, which are the paid orders with products, at least the share
 -- analytics.least_support() must have all products of a rule.
--- The way (Agrawal and Srikant 1994): no set is in more baskets than any part of it. So pairs are made of frequent
--- products only, and triples of frequent pairs only.
+-- The way: no set is in more baskets than any part of it (Agrawal and Srikant 1994), so pairs are made of frequent
+-- products only and triples of frequent pairs only; each product has one bit per basket, and the bits that two or three
+-- of them have in common are counted (Zaki 2000).
 WITH totals AS MATERIALIZED (
     SELECT
-        sum(order_count) AS basket_count,
-        greatest(ceil(analytics.least_support() * sum(order_count)), 1)::BIGINT AS least_count
+        count(*) AS basket_count,
+        greatest(ceil(analytics.least_support() * count(*)), 1)::BIGINT AS least_count
     FROM analytics.baskets_daily
 ),
 
--- Numbered from the rarest on: what is in most baskets then begins few pairs.
 frequent AS MATERIALIZED (
     SELECT
         items.product_id,
-        sum(baskets.order_count)::BIGINT AS order_count,
-        (row_number() OVER (ORDER BY sum(baskets.order_count), items.product_id))::INTEGER AS number
-    FROM analytics.baskets_daily AS baskets
-    CROSS JOIN LATERAL unnest(baskets.products) AS items (product_id)
+        count(*) AS order_count
+    FROM analytics.baskets_daily
+    CROSS JOIN LATERAL unnest(baskets_daily.products) AS items (product_id)
     GROUP BY items.product_id
-    HAVING sum(baskets.order_count) >= (SELECT totals.least_count FROM totals)
+    HAVING count(*) >= (SELECT totals.least_count FROM totals)
+),
+
+-- Baskets with one product have nothing in common with other products.
+numbered_baskets AS (
+    SELECT
+        products,
+        row_number() OVER () AS basket_number
+    FROM analytics.baskets_daily
+    WHERE cardinality(products) > 1
 ),
 
 basket_items AS (
     SELECT
-        baskets.basket_number,
-        baskets.order_count,
-        frequent.number
-    FROM (
-        SELECT
-            order_count,
-            products,
-            row_number() OVER () AS basket_number
-        FROM analytics.baskets_daily
-        WHERE cardinality(products) > 1
-    ) AS baskets
-    CROSS JOIN LATERAL unnest(baskets.products) AS items (product_id)
+        items.product_id,
+        numbered_baskets.basket_number,
+        numbered_baskets.basket_number
+        - lag(numbered_baskets.basket_number, 1, 0::BIGINT) OVER (
+            PARTITION BY items.product_id ORDER BY numbered_baskets.basket_number
+        ) AS step
+    FROM numbered_baskets
+    CROSS JOIN LATERAL unnest(numbered_baskets.products) AS items (product_id)
     INNER JOIN frequent ON items.product_id = frequent.product_id
 ),
 
-baskets AS MATERIALIZED (
+bits AS MATERIALIZED (
     SELECT
-        basket_number,
-        order_count,
-        array_agg(number ORDER BY number) AS numbers
+        basket_items.product_id,
+        rpad(
+            string_agg(lpad('1', basket_items.step::INTEGER, '0'), '' ORDER BY basket_items.basket_number),
+            (SELECT totals.basket_count FROM totals)::INTEGER,
+            '0'
+        )::VARBIT AS baskets
     FROM basket_items
-    GROUP BY basket_number, order_count
-    HAVING count(*) > 1
+    GROUP BY basket_items.product_id
+),
+
+pair_counts AS MATERIALIZED (
+    SELECT
+        firsts.product_id AS first_id,
+        seconds.product_id AS second_id,
+        bit_count(firsts.baskets & seconds.baskets) AS order_count
+    FROM bits AS firsts
+    INNER JOIN bits AS seconds ON firsts.product_id < seconds.product_id
 ),
 
 pairs AS MATERIALIZED (
     SELECT
-        firsts.number AS first_number,
-        seconds.number AS second_number,
-        sum(baskets.order_count)::BIGINT AS order_count
-    FROM baskets
-    CROSS JOIN LATERAL unnest(baskets.numbers) WITH ORDINALITY AS firsts (number, place)
-    CROSS JOIN LATERAL unnest(baskets.numbers[firsts.place + 1:]) AS seconds (number)
-    GROUP BY firsts.number, seconds.number
-    HAVING sum(baskets.order_count) >= (SELECT totals.least_count FROM totals)
+        first_id,
+        second_id,
+        order_count
+    FROM pair_counts
+    WHERE order_count >= (SELECT totals.least_count FROM totals)
 ),
 
--- The frequent pairs of a basket, with all that begin with one product together.
-basket_pairs AS (
+-- Not by an inner join, of which the planner expects one row.
+candidates AS MATERIALIZED (
     SELECT
-        baskets.basket_number,
-        baskets.order_count,
-        pairs.first_number,
-        array_agg(pairs.second_number ORDER BY pairs.second_number) AS second_numbers
-    FROM baskets
-    CROSS JOIN LATERAL unnest(baskets.numbers) WITH ORDINALITY AS firsts (number, place)
-    CROSS JOIN LATERAL unnest(baskets.numbers[firsts.place + 1:]) AS seconds (number)
-    INNER JOIN pairs ON firsts.number = pairs.first_number AND seconds.number = pairs.second_number
-    WHERE cardinality(baskets.numbers) > 2
-    GROUP BY baskets.basket_number, baskets.order_count, pairs.first_number
-    HAVING count(*) > 1
+        pairs.first_id,
+        pairs.second_id,
+        others.second_id AS third_id,
+        rest.order_count AS rest_count
+    FROM pairs
+    INNER JOIN pairs AS others ON pairs.first_id = others.first_id AND pairs.second_id < others.second_id
+    LEFT JOIN pairs AS rest ON pairs.second_id = rest.first_id AND others.second_id = rest.second_id
 ),
 
-triples AS (
+triple_counts AS MATERIALIZED (
     SELECT
-        basket_pairs.first_number,
-        pairs.first_number AS second_number,
-        pairs.second_number AS third_number,
-        sum(basket_pairs.order_count)::BIGINT AS order_count
-    FROM basket_pairs
-    CROSS JOIN LATERAL unnest(basket_pairs.second_numbers) WITH ORDINALITY AS seconds (number, place)
-    CROSS JOIN LATERAL unnest(basket_pairs.second_numbers[seconds.place + 1:]) AS thirds (number)
-    INNER JOIN pairs ON seconds.number = pairs.first_number AND thirds.number = pairs.second_number
-    GROUP BY basket_pairs.first_number, pairs.first_number, pairs.second_number
-    HAVING sum(basket_pairs.order_count) >= (SELECT totals.least_count FROM totals)
+        candidates.first_id,
+        candidates.second_id,
+        candidates.third_id,
+        bit_count(firsts.baskets & seconds.baskets & thirds.baskets) AS order_count
+    FROM candidates
+    INNER JOIN bits AS firsts ON candidates.first_id = firsts.product_id
+    INNER JOIN bits AS seconds ON candidates.second_id = seconds.product_id
+    INNER JOIN bits AS thirds ON candidates.third_id = thirds.product_id
+    WHERE candidates.rest_count IS NOT NULL
 ),
 
--- All sets by their products, the smallest number first.
 sets AS MATERIALIZED (
     SELECT
         order_count,
@@ -99,23 +105,15 @@ sets AS MATERIALIZED (
     FROM frequent
     UNION ALL
     SELECT
-        pairs.order_count,
-        ARRAY[
-            least(firsts.product_id, seconds.product_id), greatest(firsts.product_id, seconds.product_id)
-        ] AS products
+        order_count,
+        ARRAY[first_id, second_id] AS products
     FROM pairs
-    INNER JOIN frequent AS firsts ON pairs.first_number = firsts.number
-    INNER JOIN frequent AS seconds ON pairs.second_number = seconds.number
     UNION ALL
     SELECT
-        triples.order_count,
-        sorted.products
-    FROM triples
-    CROSS JOIN LATERAL (
-        SELECT array_agg(frequent.product_id ORDER BY frequent.product_id) AS products
-        FROM frequent
-        WHERE frequent.number IN (triples.first_number, triples.second_number, triples.third_number)
-    ) AS sorted
+        order_count,
+        ARRAY[first_id, second_id, third_id] AS products
+    FROM triple_counts
+    WHERE order_count >= (SELECT totals.least_count FROM totals)
 ),
 
 one_and_rest AS (

@@ -48,14 +48,14 @@ COMMENT ON COLUMN analytics.funnel_daily.median_seconds_from_first IS
 
 CREATE TABLE analytics.baskets_daily (
     sold_on date NOT NULL,
+    order_id bigint NOT NULL,
     products bigint[] NOT NULL,
-    order_count bigint NOT NULL,
-    PRIMARY KEY (sold_on, products)
+    PRIMARY KEY (sold_on, order_id)
 );
-COMMENT ON TABLE analytics.baskets_daily IS 'One row per day and set of products that were in one order.';
-COMMENT ON COLUMN analytics.baskets_daily.sold_on IS 'Day in the time zone of the shop on which the orders were paid.';
+COMMENT ON TABLE analytics.baskets_daily IS 'One row per paid order with products: its day and what was in it.';
+COMMENT ON COLUMN analytics.baskets_daily.sold_on IS 'Day in the time zone of the shop on which the order was paid.';
+COMMENT ON COLUMN analytics.baskets_daily.order_id IS 'Order of the shop.';
 COMMENT ON COLUMN analytics.baskets_daily.products IS 'Different products of the order, the smallest number first.';
-COMMENT ON COLUMN analytics.baskets_daily.order_count IS 'Orders of that day with these products and no others.';
 
 CREATE TABLE analytics.market_basket (
     antecedent bigint[] NOT NULL,
