@@ -17,11 +17,10 @@ from include.features.definitions.selection import Selection
 from include.features.definitions.view import Feature
 from include.features.history.mirror_search import Numbers, group_of, group_starts, last_available, last_up_to
 from include.features.history.mirror_store import Block, Layer, MirrorStore, Part
-from include.features.history.picks import Picks, Values
+from include.features.history.picks import THREADS, Picks, Values
 from include.features.history.postgres_join import Mode
 from include.features.history.spine import INSTANT, Spine
 
-_THREADS = 2
 _EXACT = 2**53
 _NEVER = np.iinfo(np.int64).min
 
@@ -52,7 +51,7 @@ class MirrorJoin:
             older = None if best is None else (best[0][start:end], best[1][start:end])
             self._take(picks, part, number, own, instants[start:end], start, older)
 
-        with ThreadPoolExecutor(_THREADS) as threads:
+        with ThreadPoolExecutor(THREADS) as threads:
             for layer in layers:
                 list(threads.map(take, _tasks(layer, keys[0])))
         return picks

@@ -25,6 +25,8 @@ from include.features.definitions.versions import ViewVersion
 
 _WHOLE_AT_ONCE = ("s3", "s3a", "memory")
 """Stores in which a file appears when all of it has arrived."""
+_LOCAL = ("", "file")
+"""Where a file is read at the speed of memory: unpacking it would take longer than all the rest of a join."""
 _KEPT_MANIFESTS = 2
 
 
@@ -130,7 +132,7 @@ class MirrorStore:
             with pyarrow.parquet.ParquetWriter(
                 file.name,
                 schema,
-                compression="lz4",
+                compression="none" if self.folder.protocol in _LOCAL else "lz4",
                 use_dictionary=[
                     name for name in schema.names if name in _REPEATED or schema.field(name).type == "string"
                 ],
@@ -151,7 +153,7 @@ class MirrorStore:
         :raises FileNotFoundError: it was removed, because it counts no more.
         """
         path = self._path(part.file)
-        if path.protocol in ("", "file"):
+        if path.protocol in _LOCAL:
             with pyarrow.parquet.ParquetFile(path.path, memory_map=True) as file:
                 yield file
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import cached_property
 from threading import Lock
@@ -14,8 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.features.definitions.selection import ARROW_TYPES, NOT_FOUND, OUTSIDE_TTL, PRESENT, Selection
+from include.features.definitions.view import Feature
 from include.features.history.spine import INSTANT, Spine
 
+THREADS = 2
+"""That work on one join."""
 _STATUSES = pa.array([NOT_FOUND, OUTSIDE_TTL, PRESENT])
 Places: TypeAlias = "npt.NDArray[np.int64] | slice"
 Values: TypeAlias = "pa.Array | tuple[npt.NDArray, npt.NDArray[np.bool_] | None]"
@@ -75,15 +79,18 @@ class Picks:
         if ttl is not None:
             is_present = is_present & (self._spine.instants - self._row_times <= _microseconds(ttl))
         is_absent = ~is_present
-        columns = {}
-        for feature in self._selection.features:
+
+        def column(feature: Feature) -> pa.Array:
             if feature.type == "text":
-                columns[feature.name] = self._texts[feature.name].taken(self._by_row, is_present)
-                continue
+                return self._texts[feature.name].taken(self._by_row, is_present)
             is_null = is_absent
             if feature.name in self._is_null:
                 is_null = is_absent | self._by_row(self._is_null[feature.name])
-            columns[feature.name] = pa.array(self._by_row(self._numbers[feature.name]), mask=is_null)
+            return pa.array(self._by_row(self._numbers[feature.name]), mask=is_null)
+
+        features = self._selection.features
+        with ThreadPoolExecutor(THREADS) as threads:
+            columns = dict(zip((each.name for each in features), threads.map(column, features), strict=True))
         codes = self._is_row_found.view(np.int8) + is_present.view(np.int8)
         status = pa.DictionaryArray.from_arrays(pa.array(codes), _STATUSES).dictionary_decode()
         return columns | {self._selection.status_column: status}
