@@ -9,8 +9,11 @@ export DATA CUSTOMERS RUNS SEED
 PYTHON := .venv/bin/python
 LOCAL := $(PYTHON) -m include.local
 
+# The longest first: what is left at the end is short, and no worker waits for the other.
+TESTS := $(wildcard tests/e2e tests/dags tests/integration tests/unit)
+
 .DEFAULT_GOAL := help
-.PHONY: help demo up down dsn doctor ingestion models api-keys test soak lint bench new-source lock venv
+.PHONY: help demo up down dsn doctor ingestion models api-keys notebooks test soak lint bench docs reference new-source lock venv
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1	\2/' | expand -t 20
@@ -39,8 +42,11 @@ models: venv ## look after the models in use: DO="list churn", DO="rollback chur
 api-keys: venv ## make, list, revoke keys of the API: DO="create shop --scope churn:read", DO=list, DO="revoke shop"
 	@$(PYTHON) -m include.local.api_keys $(DO)
 
+notebooks: venv ## run the notebooks on the demo's shop and keep what they show; notebooks/README.md says how to open them
+	@$(PYTHON) -m notebooks.run
+
 test: venv ## run all tests: unit, integration, dags, e2e
-	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses 2 --dist loadfile $(wildcard tests/unit tests/integration tests/dags tests/e2e)
+	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses 2 --dist loadfile $(TESTS)
 
 soak: venv ## a thousand randomised loads under faults [RUNS=n, SEED=n to repeat one]
 	@$(PYTHON) -m tests.soak
@@ -54,6 +60,13 @@ lint: venv ## check style, types, SQL and the direction of imports
 
 bench: venv ## measure against peers and floors; writes .local/bench.json
 	@$(PYTHON) -m bench
+
+docs: venv ## build the documentation as a site into .local/site; open .local/site/index.html
+	@NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict --quiet
+	@echo "  .local/site/index.html"
+
+reference: venv ## write docs/reference anew from the code and the comments of the database
+	@$(PYTHON) -m include.local.reference
 
 new-source: venv ## begin a source of your own: NAME=reviews [CONNECTION=shop_api]; docs/add-a-source.md
 	@$(PYTHON) -m include.local.new_source "$$NAME" $${CONNECTION:+--connection "$$CONNECTION"}
