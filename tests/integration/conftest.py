@@ -6,7 +6,25 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
+
+from include.warehouse.connection import connect_warehouse
+
+
+@pytest.fixture(scope="session")
+def _warehouse_for_all(postgres_server) -> Iterator[psycopg.Connection]:
+    with psycopg.connect(postgres_server.dsn("postgres"), autocommit=True) as admin:
+        admin.execute("CREATE DATABASE rolled_back TEMPLATE template_warehouse STRATEGY file_copy")
+    with connect_warehouse(postgres_server.dsn("rolled_back")) as conn:
+        yield conn
+
+
+@pytest.fixture
+def empty_shop(_warehouse_for_all: psycopg.Connection) -> Iterator[psycopg.Connection]:
+    """A connection to an empty warehouse for tests that never commit: what they do is rolled back at their end."""
+    yield _warehouse_for_all
+    _warehouse_for_all.rollback()
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -85,33 +86,40 @@ def rows_of(file: Path) -> Rows:
 
 def load_table(conn: Connection, file: Path) -> None:
     """Put a file's lines into the table of its name."""
-    schema = "signals" if file.stem in SIGNALS else "shop"
+    put_rows(conn, file.stem, rows_of(file))
+
+
+def put_rows(conn: Connection, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Put rows that all have the same columns into a table of the shop or its signals; the rest is filled.
+
+    :raises psycopg.errors.UndefinedColumn: the table has no such column.
+    """
+    if not rows:
+        return
+    schema = "signals" if table in SIGNALS else "shop"
     columns = conn.execute(
         """
         SELECT attname, format_type(atttypid, atttypmod), attnotnull FROM pg_attribute
         WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped
         """,
-        (f"{schema}.{file.stem}",),
+        (f"{schema}.{table}",),
     ).fetchall()
-    kinds = {name: kind for name, kind, _ in columns}
-    for number, line in enumerate(rows_of(file), 1):
-        assert set(line) <= set(kinds), f"{file} names a column that {file.stem} does not have"
-        values = {name: _filling(file.stem, name, kind, line, number) for name, kind, required in columns if required}
-        values |= line
-        conn.execute(
-            sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(
-                sql.Identifier(schema, file.stem),
-                sql.SQL(", ").join(map(sql.Identifier, values)),
-                sql.SQL(", ").join(sql.SQL("%s::{}").format(sql.SQL(kinds[name])) for name in values),
-            ),
-            list(values.values()),
-        )
+    filled = [
+        {name: _filling(table, name, kind, row, number) for name, kind, required in columns if required} | dict(row)
+        for number, row in enumerate(rows, 1)
+    ]
+    statement = sql.SQL("COPY {} ({}) FROM STDIN").format(
+        sql.Identifier(schema, table), sql.SQL(", ").join(map(sql.Identifier, filled[0]))
+    )
+    with conn.cursor() as cursor, cursor.copy(statement) as copy:
+        for row in filled:
+            copy.write_row(list(row.values()))
 
 
-def _filling(table: str, name: str, kind: str, line: dict[str, str | None], number: int) -> str | None:
+def _filling(table: str, name: str, kind: str, row: Mapping[str, Any], number: int) -> Any:
     """What stands in a column that must have a value and that the file does not name."""
     if name == "placed_at":
-        return line.get("paid_at") or _FILLINGS[kind]
+        return row.get("paid_at") or _FILLINGS[kind]
     if name in ("order_id", "refund_id", "line_id", "event_id"):
         return str(number)
     return _USUAL.get((table, name), _FILLINGS[kind])
