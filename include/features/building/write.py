@@ -37,7 +37,9 @@ def compute(conn: Connection, version: ViewVersion) -> None:
 
 def write_first_builds(conn: Connection, version: ViewVersion, *, seq: int, written_at: datetime) -> Written:
     """Run the view's query, whose snapshots must all be first builds; its rows go into history straight away."""
-    rows = sql.SQL("({}) AS computed").format(sql.SQL(version.view.query))
+    # Asked for by key, a query that works key by key gives its rows so anyway, and only those of one key are left to
+    # be sorted; without being asked, Postgres forgets the order and sorts all of them.
+    rows = sql.SQL("({}\nORDER BY {}) AS computed").format(sql.SQL(version.view.query), version.keys)
     return _write_first_builds(conn, version, rows, seq=seq, written_at=written_at)
 
 

@@ -146,8 +146,9 @@ class ChurnModel:
         return (np.searchsorted(np.asarray(self.decile_bounds), probability, side="right") + 1).astype(np.int16)
 
     def with_deciles(self, rows: pa.Table) -> ChurnModel:
-        """The model with the bounds of the tenths of its scores of some rows."""
-        return self.with_deciles_of(self.columns.matrix(rows))
+        """The model with the bounds of the tenths of its scores of some rows; of many, of every so many of them."""
+        every = np.arange(0, len(rows), max(1, len(rows) // _ROWS_FOR_DECILES))
+        return self.with_deciles_of(self.columns.matrix(rows.take(pa.array(every))))
 
     def with_deciles_of(self, matrix: Matrix) -> ChurnModel:
         """The same from the matrix of inputs; where there are many rows, of every so many of them."""

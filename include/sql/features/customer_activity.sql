@@ -267,6 +267,7 @@ features AS (
         / nullif(purchase_instant_count - 1, 0)::DOUBLE PRECISION AS typical_gap_seconds
     FROM states
     WHERE first_purchase_at IS NOT NULL AND last_number >= first_number
+    ORDER BY customer_id
     OFFSET 0  -- noqa: AM09
 )
 
@@ -300,5 +301,6 @@ SELECT
     date_part('epoch', seen.snapshot_at - features.last_purchase_at)
     / features.typical_gap_seconds AS recency_over_typical_gap
 FROM features
-CROSS JOIN timeline
-CROSS JOIN LATERAL unnest(timeline.instants[features.first_number:features.last_number]) AS seen (snapshot_at)
+CROSS JOIN LATERAL unnest(
+    (SELECT timeline.instants FROM timeline)[features.first_number:features.last_number]
+) AS seen (snapshot_at)

@@ -346,11 +346,12 @@ features AS MATERIALIZED (
     LEFT JOIN favourites
         ON states.customer_id = favourites.customer_id AND states.point_number = favourites.point_number
     WHERE states.order_count > 0 AND states.first_number <= states.last_number
+    ORDER BY states.customer_id
 )
 
 SELECT
     features.customer_id,
-    spread.snapshot_at,
+    seen.snapshot_at,
     features.distinct_category_count_365d,
     features.favourite_category_365d,
     features.favourite_category_share_365d,
@@ -366,5 +367,6 @@ SELECT
     features.product_repeat_share_365d,
     features.product_repeat_share_ever
 FROM features
-CROSS JOIN timeline
-CROSS JOIN LATERAL unnest(timeline.instants[features.first_number:features.last_number]) AS spread (snapshot_at)
+CROSS JOIN LATERAL unnest(
+    (SELECT timeline.instants FROM timeline)[features.first_number:features.last_number]
+) AS seen (snapshot_at)

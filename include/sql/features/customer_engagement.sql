@@ -13,18 +13,11 @@
 WITH timeline AS (
     SELECT
         array_agg(snapshot_at ORDER BY snapshot_at) AS instants,
+        array_agg((extract(EPOCH FROM snapshot_at) * 1000000)::BIGINT ORDER BY snapshot_at) AS microseconds,
         min(snapshot_at) - INTERVAL '2160 hours' - INTERVAL '30 minutes' AS sessions_from,
         min(snapshot_at) - INTERVAL '720 hours' AS views_from,
         max(snapshot_at) AS last_at,
         count(*)::INTEGER AS snapshot_count
-    FROM snapshots
-),
-
-numbered_snapshots AS (
-    SELECT
-        snapshot_at,
-        (extract(EPOCH FROM snapshot_at) * 1000000)::BIGINT AS snapshot_microseconds,
-        row_number() OVER (ORDER BY snapshot_at)::INTEGER AS snapshot_number
     FROM snapshots
 ),
 
@@ -319,11 +312,12 @@ features AS MATERIALIZED (
         coalesce(product_count_30, 0)::INTEGER AS distinct_viewed_product_count_30d
     FROM states
     WHERE last_visit_at IS NOT NULL
+    ORDER BY customer_id
 )
 
 SELECT
     features.customer_id,
-    numbered_snapshots.snapshot_at,
+    seen.snapshot_at,
     features.product_viewed_count_7d,
     features.product_viewed_count_30d,
     features.product_viewed_count_90d,
@@ -343,8 +337,10 @@ SELECT
     features.session_conversion_share_30d,
     features.session_conversion_share_90d,
     features.distinct_viewed_product_count_30d,
-    (numbered_snapshots.snapshot_microseconds - features.last_visit_microseconds)::DOUBLE PRECISION
+    (seen.snapshot_microseconds - features.last_visit_microseconds)::DOUBLE PRECISION
     / 86400000000 AS days_since_last_visit
 FROM features
-CROSS JOIN LATERAL generate_series(features.first_number, features.last_number) AS spread (snapshot_number)
-INNER JOIN numbered_snapshots ON spread.snapshot_number = numbered_snapshots.snapshot_number
+CROSS JOIN LATERAL unnest(
+    (SELECT timeline.instants FROM timeline)[features.first_number:features.last_number],
+    (SELECT timeline.microseconds FROM timeline)[features.first_number:features.last_number]
+) AS seen (snapshot_at, snapshot_microseconds)

@@ -12,17 +12,10 @@
 WITH timeline AS (
     SELECT
         array_agg(snapshot_at ORDER BY snapshot_at) AS instants,
+        array_agg((snapshot_at AT TIME ZONE 'UTC')::DATE ORDER BY snapshot_at) AS days,
+        array_agg((extract(EPOCH FROM snapshot_at) * 1000000)::BIGINT ORDER BY snapshot_at) AS microseconds,
         max(snapshot_at) AS last_at,
         count(*)::INTEGER AS snapshot_count
-    FROM snapshots
-),
-
-numbered_snapshots AS (
-    SELECT
-        snapshot_at,
-        (snapshot_at AT TIME ZONE 'UTC')::DATE AS snapshot_on,
-        (extract(EPOCH FROM snapshot_at) * 1000000)::BIGINT AS snapshot_microseconds,
-        row_number() OVER (ORDER BY snapshot_at)::INTEGER AS snapshot_number
     FROM snapshots
 ),
 
@@ -155,11 +148,12 @@ features AS MATERIALIZED (
         coalesce(refund_count, 0)::INTEGER AS lifetime_refund_count
     FROM states
     WHERE first_paid_at IS NOT NULL
+    ORDER BY customer_id
 )
 
 SELECT
     features.customer_id,
-    numbered_snapshots.snapshot_at,
+    seen.snapshot_at,
     features.repeat_purchase_days,
     features.lifetime_recency_days,
     features.historic_value_amount,
@@ -172,9 +166,12 @@ SELECT
     features.days_to_second_purchase,
     features.largest_gap_days,
     features.lifetime_refund_count,
-    numbered_snapshots.snapshot_on - features.first_paid_on AS lifetime_age_days,
-    (numbered_snapshots.snapshot_microseconds - features.first_paid_microseconds)::DOUBLE PRECISION
+    seen.snapshot_on - features.first_paid_on AS lifetime_age_days,
+    (seen.snapshot_microseconds - features.first_paid_microseconds)::DOUBLE PRECISION
     / 86400000000 AS lifetime_tenure_days
 FROM features
-CROSS JOIN LATERAL generate_series(features.first_number, features.last_number) AS spread (snapshot_number)
-INNER JOIN numbered_snapshots ON spread.snapshot_number = numbered_snapshots.snapshot_number
+CROSS JOIN LATERAL unnest(
+    (SELECT timeline.instants FROM timeline)[features.first_number:features.last_number],
+    (SELECT timeline.days FROM timeline)[features.first_number:features.last_number],
+    (SELECT timeline.microseconds FROM timeline)[features.first_number:features.last_number]
+) AS seen (snapshot_at, snapshot_on, snapshot_microseconds)
