@@ -48,9 +48,3 @@ def blocks() -> Iterator[Block]:
         for match in _BLOCK.finditer(page.read_text()):
             if match["language"] != "text":
                 yield Block(page, match["language"], match["title"], match["code"], match["printed"])
-
-
-def paths_named(page: Path) -> set[str]:
-    """Files and folders of the project that the page names between backticks."""
-    named = re.findall(r"`((?:include|plugins|dags|tests|bench|deploy|notebooks|docs)/[\w./-]*)`", page.read_text())
-    return {name.rstrip("/") for name in named}

@@ -15,7 +15,7 @@ import pytest
 
 from include.warehouse.connection import connect_warehouse
 from notebooks.run import execute, notebooks
-from tests.integration.guide_pages import PAGES, ROOT, Block, blocks, paths_named
+from tests.integration.guide_pages import PAGES, ROOT, Block, blocks
 from tests.integration.learners_shop import fill
 from tests.integration.sandbox_process import SandboxProcess, sandbox
 
@@ -101,11 +101,6 @@ def test_an_excerpt_is_what_stands_in_the_file(block):
         starts = [place for place in range(at, len(lines)) if lines[place : place + len(wanted)] == wanted]
         assert starts, f"{block.title} does not hold (any more), in this order:\n{piece}\nCorrect {block.page.name}."
         at = starts[0] + len(wanted)
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_file_that_a_page_names_is_there(page):
-    assert [name for name in sorted(paths_named(page)) if not (ROOT / name).exists()] == []
 
 
 @pytest.mark.parametrize("block", [block for block in EXAMPLES if block.language == "sql"], ids=str)
