@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 
 SQL_FOLDER = Path(__file__).resolve().parents[1] / "sql" / "analytics"
@@ -73,6 +74,12 @@ class Mart:
             return file.read_text()
         except FileNotFoundError:
             raise BadMart(f"The mart {self.name} has no SQL file: write {file}.") from None
+
+    @property
+    def words(self) -> str:
+        """The comment that its SQL begins with: what one row is, and what there is to know."""
+        lines = takewhile(lambda line: line.startswith("--"), self.query.splitlines())
+        return " ".join(line.removeprefix("--").strip() for line in lines)
 
     @property
     def upstream(self) -> tuple[str, ...]:

@@ -1,0 +1,1 @@
+"""Pages of the documentation that are written from the code and from the comments of the database."""
