@@ -21,12 +21,13 @@ def entities_page(conn: Connection) -> str:
 
 def _told(conn: Connection, entity: Entity) -> str:
     connection, source = SOURCES[entity.name]
+    reader = getattr(source, "__name__", "")
     facts = table(
         ("", ""),
         (
             ("table", code(entity.table)),
             ("key", codes(entity.key)),
-            ("comes through", f"the connection {code(connection)}, read by {code(getattr(source, "__name__", source))}"),
+            ("comes through", f"the connection {code(connection)}, read by {code(reader)}"),
             ("happened at", code(entity.event_time)),
             ("version", "the time of reading" if entity.is_observed else code("source_updated_at")),
             ("looks back", f"{entity.look_back} before the window's start" if entity.look_back else ""),
