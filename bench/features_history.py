@@ -20,9 +20,10 @@ from typing import Any
 import msgspec
 import pandas as pd
 
-from bench.feast_peer.environment import FeastUnavailable, ask_feast, feast_python
+from bench.feast_peer.environment import ask_feast, feast_python
 from bench.feast_peer.repositories import duckdb_repository, postgres_repository
 from bench.features_history_data import TTL, VIEW, HistoryFiles, make_history
+from bench.own_environment import EnvironmentUnavailable
 from bench.result import Result
 from bench.warehouse import fresh_warehouse
 from include.warehouse.connection import connect_warehouse
@@ -65,7 +66,7 @@ def _ask_peers(dsn: str, folder: Path, files: HistoryFiles) -> dict[str, dict[st
     """What the peers took, by name; nothing if they cannot be had."""
     try:
         feast_python()
-    except FeastUnavailable as error:
+    except EnvironmentUnavailable as error:
         print(f"bench: features_history runs without its peers: {error}", flush=True)
         return {}
     theirs = {"entity_df": str(files.entity_df), "result": str(folder / "theirs.parquet")}

@@ -20,9 +20,10 @@ import numpy as np
 import psycopg
 from psycopg import Connection, sql
 
-from bench.feast_peer.environment import FeastUnavailable, ask_feast, feast_python
+from bench.feast_peer.environment import ask_feast, feast_python
 from bench.feast_peer.repositories import postgres_repository, redis_repository
 from bench.features_online_data import DAY, NOW, VIEWS, WIDE, correct_some, fill_views
+from bench.own_environment import EnvironmentUnavailable
 from bench.result import Result
 from bench.warehouse import fresh_warehouse
 from include.features.definitions.versions import ViewVersion
@@ -132,7 +133,7 @@ def _settle(conn: Connection, versions: list[ViewVersion]) -> None:
 def _feast_in_postgres(dsn: str, folder: Path, versions: list[ViewVersion]) -> Path | None:
     try:
         feast_python()
-    except FeastUnavailable as error:
+    except EnvironmentUnavailable as error:
         print(f"bench: features_online runs without Feast: {error}", flush=True)
         return None
     return postgres_repository(folder / "feast_postgres", dsn, *versions)

@@ -21,10 +21,11 @@ from pathlib import Path
 import numpy as np
 from psycopg.conninfo import conninfo_to_dict
 
-from bench.feast_peer.environment import FeastUnavailable, ask_feast, feast_python
+from bench.feast_peer.environment import ask_feast, feast_python
 from bench.feast_peer.repositories import postgres_repository
 from bench.features_online import Latency
 from bench.http_load import as_bytes
+from bench.own_environment import EnvironmentUnavailable
 from bench.result import Result
 from bench.warehouse import fresh_warehouse
 from include.features.definitions.entity import CUSTOMER
@@ -171,7 +172,7 @@ def _feast(dsn: str, folder: Path) -> Iterator[int | None]:
     """Feast's own server on what it materialized into the same Postgres; None where Feast cannot be had."""
     try:
         python = feast_python()
-    except FeastUnavailable as error:
+    except EnvironmentUnavailable as error:
         print(f"bench: serving runs without Feast: {error}", flush=True)
         yield None
         return

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 from psycopg import Connection
 
-from bench.feast_peer.environment import FeastUnavailable, ask_feast, feast_python
+from bench.feast_peer.environment import ask_feast, feast_python
+from bench.own_environment import EnvironmentUnavailable
 from include.entities.window import Window
 from include.features.building.build import build_view
 from include.features.definitions.entity import Entity, JoinKey
@@ -45,7 +46,7 @@ REGISTRY = Registry(
 def with_feast() -> None:
     try:
         feast_python()
-    except FeastUnavailable as error:
+    except EnvironmentUnavailable as error:
         pytest.skip(f"Feast's environment cannot be made ({error})")
 
 

@@ -1,13 +1,13 @@
 """The model registry over HTTP: an MLflow server started by the command of docker-compose.yaml, on a real Postgres.
 
-The platform has MLflow's client alone. Name an `mlflow` that has the server in MLFLOW_SERVER to run this, for example
-`uv venv /tmp/mlflow && uv pip install --python /tmp/mlflow/bin/python mlflow==3.17.2 'psycopg[binary]'` and
-`MLFLOW_SERVER=/tmp/mlflow/bin/mlflow`.
+The platform has MLflow's client alone; the server is in an environment of its own, made of what its image installs.
 """
 
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import subprocess
 import time
 from collections.abc import Iterator
@@ -17,16 +17,21 @@ import psycopg
 import pytest
 import requests
 
+from bench.own_environment import own_python
 from include.local.ports import free_port
 from include.models.registry.errors import ArtefactDamaged, ModelMissing, RegistryUnreachable
 from include.models.registry.model_registry import ModelRegistry
 from tests.integration.registry_stores import at_once
-from tests.unit.deployment_files import services
+from tests.unit.deployment_files import CHECKOUT, services
 
-PROGRAM = os.environ.get("MLFLOW_SERVER", "")
+IMAGE = CHECKOUT / "deploy" / "mlflow.Dockerfile"
 START_SECONDS = 180
 
-pytestmark = pytest.mark.skipif(not PROGRAM, reason="MLFLOW_SERVER names no `mlflow` that has the server")
+
+def program() -> Path:
+    """The `mlflow` of exactly the packages that the image installs."""
+    (wanted,) = re.findall(r"^RUN pip install --no-cache-dir (.*)$", IMAGE.read_text(), re.MULTILINE)
+    return own_python("mlflow", "\n".join(shlex.split(wanted)) + "\n").with_name("mlflow")
 
 
 @pytest.fixture
@@ -43,7 +48,7 @@ def server(postgres_server, tmp_path: Path) -> Iterator[tuple[str, subprocess.Po
         **os.environ, **service["environment"],
         "MLFLOW_BACKEND_STORE_URI": postgres_server.dsn("mlflow_server").replace("postgresql:", "postgresql+psycopg:"),
     }  # fmt: skip
-    process = subprocess.Popen([PROGRAM, *words], env=environment, cwd=tmp_path)
+    process = subprocess.Popen([str(program()), *words], env=environment, cwd=tmp_path)
     try:
         address, deadline = f"http://127.0.0.1:{port}", time.monotonic() + START_SECONDS
         while not is_well(address):
