@@ -21,10 +21,16 @@ REPEAT_RATES = Mart(
     key=("cohort_month", "currency"),
     inputs=("analytics.customer_lifetime",),
 )
+COHORT_MONTHS = Mart(
+    name="cohort_months",
+    key=("cohort_month", "currency", "month_on"),
+    inputs=("analytics.customer_histories",),
+    month_column="month_on",
+)
 COHORT_RETENTION = Mart(
     name="cohort_retention",
     key=("cohort_month", "currency", "months_since"),
-    inputs=("analytics.customer_histories",),
+    inputs=("analytics.cohort_months",),
 )
 RFM_CUSTOMERS = Mart(
     name="rfm_customers",
@@ -47,6 +53,7 @@ MARTS_OF_CUSTOMERS: tuple[Mart, ...] = (
     CUSTOMER_HISTORIES,
     CUSTOMER_LIFETIME,
     REPEAT_RATES,
+    COHORT_MONTHS,
     COHORT_RETENTION,
     RFM_CUSTOMERS,
     RFM_MOVEMENTS,

@@ -132,7 +132,7 @@ def _make(
             part.holds("made"),
         )
     )
-    conn.execute("ANALYZE fresh")
+    conn.execute(sql.SQL("ANALYZE fresh ({})").format(sql.SQL(", ").join(map(sql.Identifier, mart.key))))
     row = conn.execute(_merge_statement(mart, [name for name, _ in columns], part)).fetchone()
     conn.execute("DROP TABLE fresh")
     assert row is not None

@@ -1,39 +1,7 @@
 -- One row per month of the first purchase, currency and month since: who came back and what they had paid by then.
 -- A cell is null until its month is over as far as was loaded; if nobody said how far that is, the last month with a
 -- fact is the last that can be seen. There is a cell for each month since the first cohort's.
-WITH customer_months AS (
-    SELECT
-        histories.currency,
-        each.month_on,
-        histories.months[1] AS cohort_month,
-        each.order_count - coalesce(each.order_count_before, 0) AS order_count,
-        each.net_amount - coalesce(each.net_amount_before, 0) AS net_amount
-    FROM analytics.customer_histories AS histories
-    CROSS JOIN
-        LATERAL unnest(
-            histories.months,
-            histories.order_counts,
-            histories.net_amounts,
-            array_prepend(0::bigint, histories.order_counts),
-            array_prepend(0::numeric, histories.net_amounts)
-        ) AS each (month_on, order_count, net_amount, order_count_before, net_amount_before)
-    WHERE each.month_on IS NOT NULL
-),
-
--- In the month of the first purchase every customer of the cohort is active.
-cohort_months AS (
-    SELECT
-        cohort_month,
-        currency,
-        month_on,
-        count(*) FILTER (WHERE order_count > 0) AS active_count,
-        sum(order_count) AS order_count,
-        sum(net_amount) AS net_amount
-    FROM customer_months
-    GROUP BY cohort_month, currency, month_on
-),
-
-horizon AS (
+WITH horizon AS (
     SELECT
         min(cohort_month) AS first_month,
         max(month_on) AS last_month,
@@ -44,15 +12,15 @@ horizon AS (
                 - interval '1 month'
             )::date
         END AS last_seen_month
-    FROM cohort_months
+    FROM analytics.cohort_months
 ),
 
 cohorts AS (
     SELECT
         cohort_month,
         currency,
-        active_count AS customer_count
-    FROM cohort_months
+        active_count AS customer_count  -- In the month of the first purchase all of them are.
+    FROM analytics.cohort_months
     WHERE month_on = cohort_month
 ),
 
@@ -92,7 +60,7 @@ seen AS (
         ) AS cumulative_amount
     FROM cells
     CROSS JOIN horizon
-    LEFT JOIN cohort_months
+    LEFT JOIN analytics.cohort_months
         ON
             cells.cohort_month = cohort_months.cohort_month
             AND cells.currency = cohort_months.currency

@@ -55,6 +55,13 @@ COMMENT ON COLUMN analytics.customer_histories.net_amounts IS
 COMMENT ON COLUMN analytics.customer_histories.last_paid_instants IS
 'Last purchase before the end of each of the months, in UTC.';
 
+-- Of no use to a planner, and dear to gather.
+ALTER TABLE analytics.customer_histories
+ALTER COLUMN months SET STATISTICS 0,
+ALTER COLUMN order_counts SET STATISTICS 0,
+ALTER COLUMN net_amounts SET STATISTICS 0,
+ALTER COLUMN last_paid_instants SET STATISTICS 0;
+
 -- Whose facts changed is noted for the features already; what is noted for them counts here too.
 CREATE FUNCTION analytics.note_touched_customers() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -107,7 +114,9 @@ BEGIN
         SELECT min(months[1]) INTO from_month FROM old_rows;
     END IF;
     INSERT INTO analytics.stale_days (mart, stale_on)
-    SELECT 'rfm_movements', from_month + 14 WHERE from_month IS NOT NULL;
+    SELECT readers.mart, from_month + 14
+    FROM (VALUES ('cohort_months'), ('rfm_movements')) AS readers (mart)
+    WHERE from_month IS NOT NULL;
     RETURN NULL;
 END
 $$;
@@ -217,6 +226,28 @@ COMMENT ON COLUMN analytics.repeat_rates.mean_gap_days IS
 COMMENT ON COLUMN analytics.repeat_rates.net_amount IS 'Their purchases less refunds, in the currency.';
 COMMENT ON COLUMN analytics.repeat_rates.net_amount_per_customer IS 'Historic value of a customer, to 4 decimals.';
 COMMENT ON COLUMN analytics.repeat_rates.expected_count IS 'Customers with an expected value.';
+
+CREATE TABLE analytics.cohort_months (
+    cohort_month date NOT NULL,
+    currency text NOT NULL,
+    month_on date NOT NULL,
+    active_count bigint NOT NULL,
+    order_count bigint NOT NULL,
+    net_amount numeric NOT NULL,
+    PRIMARY KEY (cohort_month, currency, month_on)
+);
+COMMENT ON TABLE analytics.cohort_months IS
+'One row per month of the first purchase, currency and month with facts: what the cohort bought and gave back in it.';
+COMMENT ON COLUMN analytics.cohort_months.cohort_month IS
+'First day of the month of the first purchase in the currency, in the shop''s time zone.';
+COMMENT ON COLUMN analytics.cohort_months.currency IS 'ISO 4217 code; amounts are never added across currencies.';
+COMMENT ON COLUMN analytics.cohort_months.month_on IS 'First day of a month in which somebody bought or gave back.';
+COMMENT ON COLUMN analytics.cohort_months.active_count IS
+'Customers who bought in it; in the month of the first purchase the whole cohort.';
+COMMENT ON COLUMN analytics.cohort_months.order_count IS 'Purchases in it.';
+COMMENT ON COLUMN analytics.cohort_months.net_amount IS
+'Purchases less refunds in it, in the currency; what was given back before the first purchase counts in the month of '
+'that.';
 
 CREATE TABLE analytics.cohort_retention (
     cohort_month date NOT NULL,
