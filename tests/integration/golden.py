@@ -34,8 +34,9 @@ SIGNALS = ("weather_daily", "stock_prices_daily")
 NOW = datetime(2025, 1, 1, tzinfo=UTC)
 WINDOW = Window(datetime(2000, 1, 1, tzinfo=UTC), datetime(2001, 1, 1, tzinfo=UTC))
 _FILLINGS = {
-    "text": "x", "bigint": "0", "boolean": "true", "jsonb": "{}", "double precision": "0", "numeric(18,4)": "0",
-    "timestamp with time zone": "2000-01-01Z", "uuid": "00000000-0000-0000-0000-000000000000",
+    "text": "x", "bigint": "0", "date": "2000-01-01", "boolean": "true", "jsonb": "{}",
+    "double precision": "0", "numeric(18,4)": "0", "timestamp with time zone": "2000-01-01Z",
+    "uuid": "00000000-0000-0000-0000-000000000000",
 }  # fmt: skip
 _USUAL = {
     ("orders", "currency"): "GBP", ("refunds", "currency"): "GBP", ("products", "currency"): "GBP",
