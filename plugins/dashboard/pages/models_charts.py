@@ -20,6 +20,7 @@ METRICS = {
 }
 MOST_SUBJECTS = 25
 REALITY, SCORE = "reality", "churn_probability"
+_LEGEND = {"title": None, "columns": 3}
 _TIME = {"type": "temporal", "title": None, "axis": {"tickCount": 6, "labelSeparation": 8}}
 
 
@@ -52,7 +53,7 @@ def metric_chart(judged: Sequence[Judged], metric: str) -> Chart | None:
             "encoding": {
                 "x": {"field": "at", **_TIME},
                 "y": {"field": "value", "type": "quantitative", "title": title, "scale": {"zero": False}},
-                "color": {"field": "scorer", "type": "nominal", "title": None, "sort": list(SCORERS.values())},
+                "color": {"field": "scorer", "type": "nominal", "sort": list(SCORERS.values()), "legend": _LEGEND},
                 "tooltip": [{"field": "scorer", "title": "by"}, {"field": "value", "format": ".4f"},
                             {"field": "at", "type": "temporal", "title": "judged"}, {"field": "model"}],
             },
@@ -85,7 +86,7 @@ def backtest_chart(backtests: Sequence[Backtest]) -> Chart | None:
             "encoding": {
                 "x": {"field": "at", **_TIME},
                 "y": {"field": "auc", "type": "quantitative", "title": "AUC", "scale": {"zero": False}},
-                "color": {"field": "candidate", "type": "nominal", "title": None},
+                "color": {"field": "candidate", "type": "nominal", "legend": _LEGEND},
                 "tooltip": [{"field": "candidate"}, {"field": "auc", "format": ".4f"},
                             {"field": "at", "type": "temporal", "title": "snapshot"}],
             },
