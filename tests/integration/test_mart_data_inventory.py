@@ -42,6 +42,14 @@ def catalogue(warehouse: Connection) -> Connection:
     return warehouse
 
 
+@pytest.fixture
+def unsaved(empty_shop: Connection) -> Connection:
+    """The same for tests that never commit."""
+    empty_shop.execute("SELECT 1")  # A transaction is open from here on: what follows is part of it.
+    note_lineage(empty_shop, now=NOW)
+    return empty_shop
+
+
 @pytest.fixture(scope="module")
 def empty(postgres_server) -> Iterator[Connection]:
     """One for the tests that only read: nothing was loaded, lineage has been noted."""
@@ -137,10 +145,10 @@ def test_other_tables_are_counted_by_the_planner_and_dated_by_their_newest_row(c
     assert (receipts["newest_at"], receipts["newest_from"]) == (day("2030-01-01"), "written_at")
 
 
-def test_the_catalogue_tells_of_itself_as_it_comes_out(catalogue):
+def test_the_catalogue_tells_of_itself_as_it_comes_out(unsaved):
     for _ in range(2):
-        row = take(catalogue)[("analytics.data_inventory", "")]
-        assert row["row_count"] == count(catalogue, "analytics.data_inventory")
+        row = take(unsaved)[("analytics.data_inventory", "")]
+        assert row["row_count"] == count(unsaved, "analytics.data_inventory")
 
 
 def test_feature_tables_are_as_new_as_their_last_build_and_reach_to_their_newest_snapshot(catalogue):
@@ -153,7 +161,7 @@ def test_feature_tables_are_as_new_as_their_last_build_and_reach_to_their_newest
     assert told[("features.customer_rfm_v1_online", "")]["newest_at"] is None
 
 
-def test_the_results_of_the_newest_batch_count_for_the_table_and_for_the_column(catalogue):
+def test_the_results_of_the_newest_batch_count_for_the_table_and_for_the_column(unsaved):
     good = Expectation("ExpectColumnValuesToNotBeNull", {"column": "order_id"})
     bad = Expectation("ExpectColumnValuesToBeBetween", {"column": "total_amount", "min_value": 0}, "warning")
 
@@ -164,10 +172,10 @@ def test_the_results_of_the_newest_batch_count_for_the_table_and_for_the_column(
 
     for hour, outcomes in enumerate([(good, 1), (bad, 0)], start=1):
         keep_results(
-            catalogue, [result(good, failed=outcomes[1]), result(bad, failed=3)], batch=str(hour), window=WINDOW,
+            unsaved, [result(good, failed=outcomes[1]), result(bad, failed=3)], batch=str(hour), window=WINDOW,
             now=NOW + timedelta(hours=hour),
         )  # fmt: skip
-    told = take(catalogue)
+    told = take(unsaved)
     table, column = told[("shop.orders", "")], told[("shop.orders", "total_amount")]
     assert (table["check_count"], table["failed_check_count"]) == (2, 1)
     assert table["checked_at"] == NOW + timedelta(hours=2)
@@ -191,8 +199,8 @@ def test_what_is_expected_of_a_feature_view_counts_as_its_newest_snapshot_has_it
     assert told[("features.customer_rfm_v1", "segment")]["failed_check_count"] == 0
 
 
-def test_rows_in_quarantine_are_counted_until_they_are_dealt_with(catalogue):
-    catalogue.execute(
+def test_rows_in_quarantine_are_counted_until_they_are_dealt_with(unsaved):
+    unsaved.execute(
         """
         INSERT INTO quarantine.rejected_rows (
             entity, rule_id, payload_digest, row_digest, occurrence, reason, payload, landing_file, landing_position,
@@ -204,7 +212,7 @@ def test_rows_in_quarantine_are_counted_until_they_are_dealt_with(catalogue):
         FROM generate_series(1, 3) AS number
         """
     )
-    assert take(catalogue)[("shop.orders", "")]["open_rejected_count"] == 2
+    assert take(unsaved)[("shop.orders", "")]["open_rejected_count"] == 2
 
 
 def test_lineage_leads_from_the_shop_over_features_and_models_to_scores_and_marts(told):
@@ -231,12 +239,12 @@ def test_everything_that_lineage_names_is_there_and_whatever_is_loaded_or_learnt
     assert {entity.table for entity in ENTITIES.values()} <= made
 
 
-def test_a_new_version_of_a_view_is_followed_and_old_edges_keep_their_time(catalogue):
-    before = dict(catalogue.execute("SELECT (upstream, downstream), noted_at FROM analytics.lineage").fetchall())
-    catalogue.execute("DELETE FROM analytics.lineage WHERE downstream = 'ml.models'")
-    catalogue.execute("INSERT INTO analytics.lineage VALUES ('shop.gone', 'ml.models', 'nobody', now())")
-    note_lineage(catalogue, now=NOW + timedelta(days=1))
-    after = dict(catalogue.execute("SELECT (upstream, downstream), noted_at FROM analytics.lineage").fetchall())
+def test_what_is_no_longer_so_goes_from_lineage_and_the_rest_keeps_its_time(unsaved):
+    before = dict(unsaved.execute("SELECT (upstream, downstream), noted_at FROM analytics.lineage").fetchall())
+    unsaved.execute("DELETE FROM analytics.lineage WHERE downstream = 'ml.models'")
+    unsaved.execute("INSERT INTO analytics.lineage VALUES ('shop.gone', 'ml.models', 'nobody', now())")
+    note_lineage(unsaved, now=NOW + timedelta(days=1))
+    after = dict(unsaved.execute("SELECT (upstream, downstream), noted_at FROM analytics.lineage").fetchall())
     assert set(after) == set(before)
     assert {noted_at for edge, noted_at in after.items() if edge[1] == "ml.models"} == {NOW + timedelta(days=1)}
     assert {noted_at for edge, noted_at in after.items() if edge[1] != "ml.models"} == {NOW}
