@@ -20,6 +20,7 @@ from bench import (
     features_online,
     landing_to_table,
     lifetime_fit,
+    marts,
     memory,
     recommendations,
     serving,
@@ -41,6 +42,7 @@ BENCHMARKS = {
     "customer_scores": customer_scores.run,
     "serving": serving.run,
     "recommendations": recommendations.run,
+    "marts": marts.run,
 }
 OUTPUT = Path(".local/bench.json")
 
