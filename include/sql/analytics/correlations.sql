@@ -122,10 +122,24 @@ coefficients AS (
         right_number,
         lag_days,
         count(*) AS observation_count,
+        min(left_value) < max(left_value) AND min(right_value) < max(right_value) AS is_changing,
         corr(left_value, right_value ORDER BY measured_on) AS pearson,
         corr(left_rank, right_rank ORDER BY measured_on) AS spearman
     FROM ranked_pairs
     GROUP BY lag_days, left_number, right_number, currency
+),
+
+-- corr() makes a coefficient out of the rounding of a value such as 20.1 that is always the same.
+defined_coefficients AS (
+    SELECT
+        currency,
+        left_number,
+        right_number,
+        lag_days,
+        observation_count,
+        CASE WHEN is_changing THEN pearson END AS pearson,
+        CASE WHEN is_changing THEN spearman END AS spearman
+    FROM coefficients
 ),
 
 tested AS (
@@ -133,7 +147,7 @@ tested AS (
         *,
         analytics.correlation_p_value(pearson, observation_count) AS pearson_p_value,
         analytics.correlation_p_value(spearman, observation_count) AS spearman_p_value
-    FROM coefficients
+    FROM defined_coefficients
 ),
 
 -- Of m tests in order of p, the i-th is p * m / i, but not more than any after it.
