@@ -16,7 +16,9 @@ def refresh_marts() -> None:
     What is made of what is noted before the catalogue is made.
     """
     noted = note_lineage()
-    refreshed = {name: refresh_mart.override(task_id=f"refresh_{name}")(name) for name in MARTS}
+    refreshed = {
+        name: refresh_mart.override(task_id=f"refresh_{name}", doc_md=mart.words)(name) for name, mart in MARTS.items()
+    }
     for name, mart in MARTS.items():
         for upstream in refreshed_before(mart):
             refreshed[upstream] >> refreshed[name]
@@ -29,7 +31,7 @@ def refresh_mart(name: str) -> None:
     """Bring one mart up to what the facts say now; with the run's parameter `rebuild`, make all of it anew."""
     from include.analytics.refresh import data_until, refresh
     from include.analytics.registry import mart_named
-    from include.analytics.settings import time_zone_of
+    from include.analytics.settings import mart_settings_of, time_zone_of
     from include.warehouse.connection import connect_warehouse
     from orchestration.connections import warehouse_dsn
     from orchestration.window import run_window
@@ -38,7 +40,8 @@ def refresh_mart(name: str) -> None:
     with connect_warehouse(warehouse_dsn()) as conn:
         refresh(
             conn, mart_named(name), window=run_window(context), until=data_until(conn), now=datetime.now(UTC),
-            time_zone=time_zone_of(os.environ), rebuild=bool(context["params"].get("rebuild")),
+            time_zone=time_zone_of(os.environ), settings=mart_settings_of(os.environ),
+            rebuild=bool(context["params"].get("rebuild")),
         )  # fmt: skip
 
 
