@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from fastapi.testclient import TestClient
 
 from tests.integration.sandbox_process import SandboxProcess, sandbox
 
@@ -47,19 +48,56 @@ def platform(shop: SandboxProcess, warehouse_dsn: str, tmp_path: Path, monkeypat
     return warehouse_dsn
 
 
+@pytest.fixture(scope="session")
+def server(metadata_database: None) -> Any:
+    """Airflow's API server with the plugins of the project."""
+    from airflow.api_fastapi.app import create_app
+
+    return create_app(apps="core")
+
+
+@pytest.fixture
+def stranger(server: Any, warehouse_dsn: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+    """Somebody who did not log in to the API server, which reads this test's warehouse."""
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps(warehouse_connection(warehouse_dsn)))
+    with TestClient(server) as client:
+        yield client
+
+
+@pytest.fixture
+def admin(stranger: TestClient) -> TestClient:
+    """The same, logged in as an administrator."""
+    return logged_in(stranger, role="admin")
+
+
+def logged_in(client: TestClient, *, role: str | None) -> TestClient:
+    """The client as a user of Airflow with that role."""
+    from airflow.api_fastapi.app import get_auth_manager
+    from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+
+    token = get_auth_manager().generate_jwt(SimpleAuthManagerUser(username="somebody", role=role))
+    client.headers["Authorization"] = f"Bearer {token}"
+    return client
+
+
+def warehouse_connection(warehouse_dsn: str) -> dict[str, Any]:
+    """The warehouse as an Airflow connection."""
+    url = urlsplit(warehouse_dsn)
+    return {
+        "conn_type": "postgres",
+        "host": url.hostname,
+        "port": url.port,
+        "login": url.username,
+        "password": unquote(url.password or ""),
+        "schema": url.path.removeprefix("/"),
+    }
+
+
 def connections(shop: SandboxProcess, warehouse_dsn: str) -> dict[str, dict[str, Any]]:
     """What a deployment would keep in Airflow's connections."""
-    url = urlsplit(warehouse_dsn)
     api = {"conn_type": "http", "host": shop.base_url}
     return {
-        "WAREHOUSE": {
-            "conn_type": "postgres",
-            "host": url.hostname,
-            "port": url.port,
-            "login": url.username,
-            "password": unquote(url.password or ""),
-            "schema": url.path.removeprefix("/"),
-        },
+        "WAREHOUSE": warehouse_connection(warehouse_dsn),
         "SHOP_API": {**api, "login": shop.consumer_key, "password": shop.consumer_secret},
         "EVENT_EXPORT": {**api, "password": shop.event_token},
         "WEATHER_API": {**api, "extra": {"locations": [{"name": "London", "latitude": 51.5, "longitude": -0.12}]}},

@@ -138,7 +138,7 @@ def cohort_chart(rows: Rows, currency: str, *, is_value: bool) -> Chart | None:
             "transform": [] if is_value else [{"filter": "datum.months_since > 0"}],
             "encoding": {
                 "x": {"field": "months_since", "type": "ordinal", "title": "months since the first purchase",
-                      "axis": {"labelAngle": 0}},
+                      "axis": {"labelAngle": 0, "labelOverlap": True, "labelSeparation": 6}},
                 "y": {"field": "cohort_month", "type": "ordinal", "title": None,
                       "axis": {"labelExpr": "utcFormat(toDate(datum.value), '%b %Y')"}},
             },
@@ -192,7 +192,7 @@ def funnel_chart(rows: Rows, days: int) -> Chart | None:
     )
     if worst:
         told += f" Most are lost before “{worst['step']}”: {share(worst['share_of_previous'], 0)} come there."
-    steps = [{**row, "told": f"{number(row['entered_count'])} ({share(row['overall_share'])})"} for row in rows]
+    steps = [{**row, "told": f"{number(row['entered_count'])} ({share(row['overall_share'], 0)})"} for row in rows]
     return Chart(
         name="funnel",
         title="From a look to an order",
@@ -212,7 +212,7 @@ def funnel_chart(rows: Rows, days: int) -> Chart | None:
                 "y": {"field": "step", "type": "nominal", "sort": list(STEPS), "title": None,
                       "axis": {"domain": False, "ticks": False}},
                 "x": {"field": "entered_count", "type": "quantitative", "title": "sessions", "axis": {"tickCount": 4},
-                      "scale": {"domain": [0, first["entered_count"] * 1.35]}},
+                      "scale": {"domain": [0, first["entered_count"] * 1.7]}},
             },
             "layer": [
                 {"mark": {"type": "bar", "height": 24}},
@@ -286,7 +286,7 @@ def pairs_chart(rows: Rows) -> Chart | None:
             "encoding": {
                 "y": {"field": "pair", "type": "nominal", "sort": None, "title": None,
                       "axis": {"labelLimit": 210, "domain": False, "ticks": False}},
-                "x": {"field": "lift", "type": "quantitative", "title": "times as often as by chance",
+                "x": {"field": "lift", "type": "quantitative", "title": "times chance",
                       "axis": {"tickCount": 4}},
                 "tooltip": [{"field": "pair"}, {"field": "support_count", "title": "baskets", "format": ","},
                             {"field": "lift", "title": "times chance", "format": ".2f"},

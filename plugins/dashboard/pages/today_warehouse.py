@@ -67,9 +67,10 @@ def intake(conn: Connection, *, since: datetime) -> list[dict[str, Any]]:
         conn,
         """
         SELECT
-            entity, count(*) AS load_count, min(window_start) AS window_start, max(window_end) AS window_end,
-            sum(received)::bigint AS received, sum(inserted)::bigint AS inserted, sum(updated)::bigint AS updated,
-            sum(unchanged)::bigint AS unchanged, sum(stale + duplicate)::bigint AS older_or_double,
+            entity, count(*) AS load_count, min(window_start) AS window_start,
+            max(window_end) - INTERVAL '1 microsecond' AS last_instant, sum(received)::bigint AS received,
+            sum(inserted)::bigint AS inserted, sum(updated)::bigint AS updated, sum(unchanged)::bigint AS unchanged,
+            sum(stale + duplicate)::bigint AS older_or_double,
             max(written_at) AS written_at
         FROM ops.receipts
         WHERE step = 'upsert' AND written_at >= %(since)s
@@ -194,8 +195,8 @@ def stale_marts(conn: Connection) -> list[dict[str, Any]]:
 
 
 def _between(stretches: list[Window], until: datetime) -> Iterable[Window]:
-    for before, after in zip(stretches, [*stretches[1:], None], strict=True):
-        end = after.start if after else until
+    ends = [each.start for each in stretches[1:]] + [until]
+    for before, end in zip(stretches, ends, strict=False):  # Without a stretch there is nothing before `until`.
         if end > before.end:
             yield Window(before.end, end)
 

@@ -1,14 +1,11 @@
-"""The pages of the Airflow UI, as its API server serves them: who may see them, and what they say."""
+"""The page Features, as Airflow's API server serves it."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
-from fastapi.testclient import TestClient
 
 from include.entities.window import Window
 from include.features.building.build import build_view
@@ -21,40 +18,10 @@ TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 DAY = timedelta(days=1)
 
 
-@pytest.fixture(scope="module")
-def server(metadata_database: None) -> Any:
-    """Airflow's API server with the plugins of the project."""
-    from airflow.api_fastapi.app import create_app
-
-    return create_app(apps="core")
-
-
-@pytest.fixture
-def stranger(server: Any, platform: str) -> Iterator[TestClient]:
-    with TestClient(server) as client:
-        yield client
-
-
-@pytest.fixture
-def admin(stranger: TestClient) -> TestClient:
-    from airflow.api_fastapi.app import get_auth_manager
-    from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
-
-    token = get_auth_manager().generate_jwt(SimpleAuthManagerUser(username="somebody", role="admin"))
-    stranger.headers["Authorization"] = f"Bearer {token}"
-    return stranger
-
-
 def article(text: str, view: str) -> str:
     found = re.search(rf'<article id="{view}">.*?</article>', text, flags=re.DOTALL)
     assert found, text
     return re.sub(r"\s+", " ", found[0])
-
-
-def test_nobody_sees_a_page_without_logging_in(stranger):
-    answer = stranger.get(PAGE)
-    assert answer.status_code == 401
-    assert "customer_rfm" not in answer.text
 
 
 def test_the_page_tells_what_exists_is_missing_or_stale_and_what_a_build_would_do(admin, warehouse):
@@ -89,11 +56,3 @@ def test_a_window_that_cannot_be_shown_is_refused_in_words(admin, given, says):
     alert = re.search(r'role="alert">(.*?)</p>', answer.text)
     assert alert and says in alert[1]
     assert "<script>" not in answer.text
-
-
-def test_without_a_warehouse_the_page_says_so_and_tells_no_secret(admin, monkeypatch):
-    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", "postgres://somebody:hidden@127.0.0.1:1/nowhere")
-    answer = admin.get(PAGE)
-    assert answer.status_code == 503
-    assert "does not answer" in answer.text
-    assert "hidden" not in answer.text and "somebody" not in answer.text
