@@ -113,8 +113,10 @@ ranked AS (
     SELECT
         offered.*,
         facts.last_on,
-        nullif(greatest(least(facts.last_on - offered.first_sold_on + 1, 7), 0), 0) AS days_in_7,
-        nullif(greatest(least(facts.last_on - offered.first_sold_on + 1, 28), 0), 0) AS days_in_28,
+        CASE WHEN offered.first_sold_on <= facts.last_on THEN least(facts.last_on - offered.first_sold_on + 1, 7) END
+            AS days_in_7,
+        CASE WHEN offered.first_sold_on <= facts.last_on THEN least(facts.last_on - offered.first_sold_on + 1, 28) END
+            AS days_in_28,
         rank() OVER (PARTITION BY offered.currency ORDER BY offered.net_amount DESC) AS revenue_rank,
         sum(greatest(offered.net_amount, 0)) OVER (PARTITION BY offered.currency) AS all_revenue,
         sum(greatest(offered.net_amount, 0)) OVER (
