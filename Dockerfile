@@ -27,5 +27,6 @@ COPY include include
 COPY plugins plugins
 COPY dags dags
 COPY deploy deploy
-RUN python -m compileall -q /opt/regulars
+# The charts' script is put together here once, because that takes seconds.
+RUN python -m compileall -q /opt/regulars && python -m dashboard.vega
 USER 50000:50000

@@ -47,6 +47,7 @@ def _keep(file: Path, text: bytes) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as part:
             part.write(text)
+            os.fchmod(part.fileno(), 0o644)  # An image is built by another user than the one who serves it.
         os.replace(part.name, file)
     except OSError:
         return
