@@ -20,6 +20,7 @@ from bench import (
     features_online,
     landing_to_table,
     lifetime_fit,
+    market_basket,
     marts,
     memory,
     recommendations,
@@ -42,6 +43,7 @@ BENCHMARKS = {
     "customer_scores": customer_scores.run,
     "serving": serving.run,
     "recommendations": recommendations.run,
+    "market_basket": market_basket.run,
     "marts": marts.run,
 }
 OUTPUT = Path(".local/bench.json")
