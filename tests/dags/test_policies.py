@@ -29,6 +29,7 @@ VERBS = (
     "expire",
     "replay",
     "erase",
+    "note",
     "summarize",
     "measure",
     "thin",
