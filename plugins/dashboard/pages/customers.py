@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import Query, Request, Response
-from fastapi.responses import StreamingResponse
+from fastapi.responses import RedirectResponse, StreamingResponse
 
 from dashboard.pages import customers_charts as charts
 from dashboard.shell import HEADERS, BadQuestion, NotThere, Page, WarehouseConnection, show
@@ -88,15 +88,25 @@ def customer_list(
     )  # fmt: skip
 
 
-@page.router.get("/customers/customer")
+@page.router.get("/customers/find")
+def find(request: Request, customer_id: Annotated[str, Query(max_length=30)] = "") -> Response:
+    """What the search form asks for: the page of that customer."""
+    return RedirectResponse(f"{request.scope['root_path']}/customers/{_customer_number(customer_id)}", status_code=303)
+
+
+@page.router.get("/customers/{customer_id}")
 def customer(
     request: Request,
     conn: WarehouseConnection,
-    customer_id: Annotated[str, Query(max_length=30)] = "",
+    customer_id: str,
     view: Annotated[str, Query(max_length=60)] = "customer_rfm",
     feature: Annotated[str, Query(max_length=80)] = "",
 ) -> Response:
-    """One customer: scores with reasons, features over time, orders and recommendations."""
+    """One customer: scores with reasons, features over time, orders and recommendations.
+
+    :param view: whose features are shown.
+    :param feature: the one that is drawn; by default the first that can be.
+    """
     number = _customer_number(customer_id)
     summary = records.customer_summary(conn, number)
     if summary is None:

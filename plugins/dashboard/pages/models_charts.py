@@ -194,8 +194,9 @@ def recommendations_chart(runs: Sequence[RecommendationRun]) -> Chart | None:
             "encoding": {"y": {"field": "method", "type": "nominal", "title": None, "sort": order}},
             "layer": [
                 {"mark": {"type": "bar", "height": 14},
-                 "encoding": {"x": {"field": "hit_rate", "type": "quantitative", "title": "hit rate at 10"}}},
-                {"mark": {"type": "rule", "strokeWidth": 2},
+                 "encoding": {"x": {"field": "hit_rate", "type": "quantitative", "title": "hit rate at 10",
+                                    "axis": {"tickCount": 6, "format": ".1f"}}}},
+                {"mark": {"type": "rule", "strokeWidth": 2, "color": "var(--ink)"},
                  "encoding": {"x": {"field": "low", "type": "quantitative"}, "x2": {"field": "high"}}},
             ],
         },
