@@ -77,7 +77,7 @@ def refresh(
             "SELECT FROM analytics.mart_states WHERE mart = %s AND digest = %s AND time_zone = %s",
             (mart.name, digest, time_zone),
         ).fetchone()  # fmt: skip
-        stale = take_stale(conn, mart, time_zone=time_zone, until=until)
+        stale = take_stale(conn, mart, time_zone=time_zone, until=until, now=now)
         if rebuild or is_known is None:
             stale = ALL
         counts = _Counts()

@@ -67,16 +67,17 @@ class Stale:
 ALL = Stale(None, (Part(),))
 
 
-def take_stale(conn: Connection, mart: Mart, *, time_zone: str, until: datetime | None) -> Stale:
+def take_stale(conn: Connection, mart: Mart, *, time_zone: str, until: datetime | None, now: datetime) -> Stale:
     """What is stale of a mart; it no longer counts as such after the commit.
 
-    :param until: end of what was loaded; what becomes known by its move is stale too in a mart with months.
+    :param until: end of what was loaded; what becomes known by its move is stale too in a mart with months. Of the time
+        after `now` nothing is known, whatever was loaded.
     """
     if mart.customer_column:
         return _stale_customers(conn, mart, mart.customer_column)
     days = _take_days(conn, mart, time_zone)
     if mart.month_column:
-        return _stale_months(conn, mart, mart.month_column, days, time_zone=time_zone, until=until)
+        return _stale_months(conn, mart, mart.month_column, days, time_zone=time_zone, until=until, now=now)
     if mart.day_column:
         parts = tuple(_stretches(days, mart.day_column))
         return Stale(len(days), parts) if len(parts) <= _MOST_PARTS else ALL
@@ -110,11 +111,21 @@ def _stretches(days: list[date], column: str) -> Iterator[Part]:
 
 
 def _stale_months(
-    conn: Connection, mart: Mart, column: str, days: list[date], *, time_zone: str, until: datetime | None
+    conn: Connection,
+    mart: Mart,
+    column: str,
+    days: list[date],
+    *,
+    time_zone: str,
+    until: datetime | None,
+    now: datetime,
 ) -> Stale:
     """From the month of the first of the days on, or from where the loads had come to if they have moved."""
-    before = conn.execute("SELECT data_until FROM analytics.mart_states WHERE mart = %s", (mart.name,)).fetchone()
-    seen_until = before[0] if before else None
+    before = conn.execute(
+        "SELECT data_until, refreshed_at FROM analytics.mart_states WHERE mart = %s", (mart.name,)
+    ).fetchone()
+    seen_until = min(before) if before and before[0] else None
+    until = min(until, now) if until else None
     if seen_until != until:
         if seen_until is None or until is None:
             return ALL

@@ -1,18 +1,23 @@
 -- One row per month of the first purchase, currency and month since: who came back and what they had paid by then.
 -- A cell is null until its month is over as far as was loaded; if nobody said how far that is, the last month with a
--- fact is the last that can be seen. There is a cell for each month since the first cohort's.
-WITH horizon AS (
+-- fact is the last that can be seen. There are cells for as many months as lie between the first cohort's and today's.
+WITH known AS (
     SELECT
         min(cohort_month) AS first_month,
         max(month_on) AS last_month,
         CASE
-            WHEN analytics.data_until() = 'infinity' THEN max(month_on)
-            ELSE (
-                date_trunc('month', analytics.data_until() AT TIME ZONE (SELECT analytics.time_zone()))
-                - interval '1 month'
-            )::date
-        END AS last_seen_month
+            WHEN isfinite(analytics.data_until())
+                THEN least(analytics.data_until(), now()) AT TIME ZONE (SELECT analytics.time_zone())
+        END AS loaded_until
     FROM analytics.cohort_months
+),
+
+horizon AS (
+    SELECT
+        first_month,
+        greatest(last_month, date_trunc('month', loaded_until - interval '1 microsecond')::date) AS last_month,
+        coalesce((date_trunc('month', loaded_until) - interval '1 month')::date, last_month) AS last_seen_month
+    FROM known
 ),
 
 cohorts AS (
@@ -35,12 +40,8 @@ cells AS (
     CROSS JOIN horizon
     CROSS JOIN LATERAL generate_series(
         0,
-        12 * (
-            extract(YEAR FROM greatest(horizon.last_month, horizon.last_seen_month))
-            - extract(YEAR FROM horizon.first_month)
-        )
-        + extract(MONTH FROM greatest(horizon.last_month, horizon.last_seen_month))
-        - extract(MONTH FROM horizon.first_month)
+        12 * (extract(YEAR FROM horizon.last_month) - extract(YEAR FROM horizon.first_month))
+        + extract(MONTH FROM horizon.last_month) - extract(MONTH FROM horizon.first_month)
     ) AS since (months_since)
 ),
 

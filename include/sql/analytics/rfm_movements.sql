@@ -10,7 +10,7 @@ WITH bounds AS (
         CASE
             WHEN analytics.data_until() = 'infinity' THEN max(months[cardinality(months)])
             ELSE
-                date_trunc('month', analytics.data_until() AT TIME ZONE (SELECT analytics.time_zone()))
+                date_trunc('month', least(analytics.data_until(), now()) AT TIME ZONE (SELECT analytics.time_zone()))
                 - interval '1 month'
         END AS last_month
     FROM analytics.customer_histories

@@ -1,14 +1,21 @@
 -- One row per month, currency and segment with customers: how many they are and what they paid by the end of it.
 -- Months that are over are those of rfm_movements; the one that is not is by what rfm_customers knows.
-WITH present AS (
+WITH known AS (
+    SELECT
+        max(last_paid_at) AS last_paid_at,
+        CASE
+            WHEN isfinite(analytics.data_until())
+                THEN least(analytics.data_until(), now()) - interval '1 microsecond'
+        END AS last_loaded_at
+    FROM analytics.rfm_customers
+),
+
+present AS (
     SELECT
         date_trunc(
-            'month',
-            greatest(
-                max(last_paid_at), nullif(analytics.data_until(), 'infinity') - interval '1 microsecond'
-            ) AT TIME ZONE (SELECT analytics.time_zone())
+            'month', greatest(last_paid_at, last_loaded_at) AT TIME ZONE (SELECT analytics.time_zone())
         )::date AS month_on
-    FROM analytics.rfm_customers
+    FROM known
 ),
 
 sizes AS (
