@@ -13,6 +13,7 @@ import yaml
 
 from include.ingestion.metrics_families import families
 from include.ingestion.metrics_readings import Readings
+from include.serving.metrics import ApiMetrics
 from tests.unit.deployment_files import CHECKOUT, services
 from tests.unit.monitoring_files import GRAFANA, GUIDE, MAPPING, Query, alerts, dashboard, panels, queries
 
@@ -25,7 +26,8 @@ PARTS_OF_HISTOGRAMS = re.compile(r"_(bucket|sum|count)$")
 def metrics_of_regulars() -> set[str]:
     """Names as Prometheus stores them, without the parts of histograms."""
     nothing = Readings(steps=[], requests=[], circuits=[], open_rows=[], expectations=[], schema_changes=[])
-    found = families(nothing, now=datetime(2024, 6, 1, tzinfo=UTC))
+    found = list(families(nothing, now=datetime(2024, 6, 1, tzinfo=UTC)))
+    found += list(ApiMetrics().registry.collect())
     return {each.name + ("_total" if each.type == "counter" else "") for each in found} | SHOWN_BY_THE_ENDPOINT_ITSELF
 
 
