@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
@@ -23,40 +25,53 @@ def notebooks() -> list[Path]:
     return sorted(FOLDER.glob("*.ipynb"))
 
 
-def execute(path: Path, *, environment: dict[str, str]) -> nbformat.NotebookNode:
-    """The notebook with what its cells show now; the file stays as it is.
+@contextmanager
+def kernel(environment: Mapping[str, str]) -> Iterator[NotebookClient]:
+    """A kernel in the folder of the notebooks, for one after the other: what they import is imported once.
 
-    :param environment: variables of its kernel.
-    :raises CellExecutionError: a cell failed.
+    :param environment: its variables.
     """
-    notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
-        notebook,
+        nbformat.v4.new_notebook(),
         kernel_name="python3",
         timeout=CELL_SECONDS,
         resources={"metadata": {"path": str(FOLDER)}},
         record_timing=False,
         extra_arguments=["--HistoryManager.enabled=False", "--log-level=ERROR"],
     )
-    client.execute(env=environment)
-    notebook.metadata = {"kernelspec": notebook.metadata.kernelspec, "language_info": {"name": "python"}}
-    return notebook
+    with client.setup_kernel(env=dict(environment)):
+        yield client
+
+
+def execute(path: Path, client: NotebookClient) -> nbformat.NotebookNode:
+    """The notebook with what its cells show now; the file stays as it is. No name of another notebook is known to it.
+
+    :raises CellExecutionError: a cell failed.
+    """
+    forget = nbformat.v4.new_code_cell("%reset -f")
+    for notebook in (nbformat.v4.new_notebook(cells=[forget]), nbformat.read(path, as_version=4)):
+        client.nb = notebook
+        client.reset_execution_trackers()
+        for index, cell in enumerate(notebook.cells):
+            client.execute_cell(cell, index, execution_count=client.code_cells_executed + 1)
+    return client.nb
 
 
 def main() -> int:
     """Run all, write each back to its file, and say how long it took; 1 if one failed, which stays as it was."""
     is_well = True
-    for path in notebooks():
-        began = time.monotonic()
-        try:
-            notebook = execute(path, environment=dict(os.environ))
-        except CellExecutionError as error:
-            print(f"  {path.name}: a cell failed, the file stays as it was.\n{error}", file=sys.stderr)
-            is_well = False
-            continue
-        path.write_text(nbformat.writes(notebook) + "\n")
-        seconds = time.monotonic() - began
-        print(f"  notebooks/{path.name}: {len(notebook.cells)} cells in {seconds:.1f} s", flush=True)
+    with kernel(os.environ) as client:
+        for path in notebooks():
+            began = time.monotonic()
+            try:
+                notebook = execute(path, client)
+            except CellExecutionError as error:
+                print(f"  {path.name}: a cell failed, the file stays as it was.\n{error}", file=sys.stderr)
+                is_well = False
+                continue
+            path.write_text(nbformat.writes(notebook) + "\n")
+            seconds = time.monotonic() - began
+            print(f"  notebooks/{path.name}: {len(notebook.cells)} cells in {seconds:.1f} s", flush=True)
     return 0 if is_well else 1
 
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
+from types import ModuleType
 
 import nbformat
 import psycopg
 import pytest
+from nbclient import NotebookClient
 
 from include.warehouse.connection import connect_warehouse
-from notebooks.run import execute, notebooks
+from notebooks.run import execute, kernel, notebooks
 from tests.integration.guide_pages import PAGES, ROOT, Block, blocks
 from tests.integration.learners_shop import fill
 from tests.integration.sandbox_process import SandboxProcess, sandbox
@@ -46,6 +49,25 @@ def shop(postgres_server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         admin.execute("DROP DATABASE learners WITH (FORCE)")
 
 
+@pytest.fixture(scope="module")
+def client(shop: LearnersShop) -> Iterator[NotebookClient]:
+    """A kernel that finds the learners' shop."""
+    with kernel(os.environ | {"REGULARS_WAREHOUSE_DSN": shop.dsn, "OMP_NUM_THREADS": "1"}) as running:
+        yield running
+
+
+@pytest.fixture
+def desk() -> Iterator[ModuleType]:
+    """The desk, as it is before it has found a warehouse."""
+    from notebooks import desk
+
+    yield desk
+    if desk._reader.cache_info().currsize:
+        desk._reader().close()
+    desk._reader.cache_clear()
+    desk.warehouse_dsn.cache_clear()
+
+
 def row_counts(dsn: str) -> dict[str, int]:
     """Rows of every table there is."""
     with psycopg.connect(dsn) as conn:
@@ -63,14 +85,35 @@ def test_there_are_five_notebooks():
 
 
 @pytest.mark.parametrize("path", notebooks(), ids=lambda path: path.stem)
-def test_it_runs_from_top_to_bottom_what_it_claims_holds_and_nothing_is_kept(shop, path):
+def test_it_runs_from_top_to_bottom_what_it_claims_holds_and_nothing_is_kept(shop, client, path):
     """A cell that fails, also an `assert` in it, fails the run."""
     before = row_counts(shop.dsn)
-    ran = execute(path, environment=os.environ | {"REGULARS_WAREHOUSE_DSN": shop.dsn, "OMP_NUM_THREADS": "1"})
+    ran = execute(path, client)
     assert row_counts(shop.dsn) == before
     outputs = [output for cell in ran.cells if cell.cell_type == "code" for output in cell.outputs]
     assert [output.text for output in outputs if output.get("name") == "stderr"] == []
     assert any("image/svg+xml" in output.get("data", {}) for output in outputs)
+
+
+def test_the_desk_only_asks(shop, desk, monkeypatch):
+    monkeypatch.setenv(desk.WAREHOUSE, shop.dsn)
+    assert desk.ask("SELECT %s::numeric AS amount", "1.50").amount[0] == 1.5
+    assert f"{desk.data_until():%Y-%m-%d}" == "2026-01-01"
+    with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+        desk.ask("CREATE TABLE kept (id bigint)")
+
+
+def test_the_desk_asks_make_for_the_warehouse_or_says_what_to_do(desk, monkeypatch, tmp_path):
+    monkeypatch.delenv(desk.WAREHOUSE, raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    make = tmp_path / "make"
+    make.write_text("#!/bin/sh\necho Installing; echo postgresql://here\n")
+    make.chmod(0o755)
+    assert desk.warehouse_dsn() == "postgresql://here"
+    desk.warehouse_dsn.cache_clear()
+    make.write_text("#!/bin/sh\necho nothing here yet >&2; exit 2\n")
+    with pytest.raises(desk.NoWarehouse, match=r"code 2: nothing here yet[\s\S]*Run `make demo`"):
+        desk.warehouse_dsn()
 
 
 @pytest.mark.parametrize("path", notebooks(), ids=lambda path: path.stem)
@@ -85,6 +128,8 @@ def test_as_committed_it_shows_what_it_does_claims_something_and_is_small(path):
     text = path.read_text()
     assert len(text) < MOST_BYTES, f"{path.name} has {len(text)} bytes: draw fewer marks."
     assert "postgresql://" not in text and str(ROOT) not in text
+    links = [link for cell in notebook.cells for link in re.findall(r"\]\(([^)#]+)", cell.source) if "/" in link]
+    assert [link for link in links if not (path.parent / link).exists()] == []
 
 
 def test_there_are_pages_with_examples_and_excerpts():
