@@ -38,12 +38,19 @@ SIZE = f"{LINES:,} order lines"
 ROUNDS = 3
 """Of DuckDB, whose median counts."""
 QUESTIONS = {
+    "revenue_daily": ("revenue_daily",),
     "cohort_retention": ("cohort_retention",),
+    "funnel_daily": ("funnel_daily",),
+    "rfm_segments": ("rfm_customers", "rfm_movements", "rfm_segments"),
     "market_basket": ("market_basket",),
+    "order_value_statistics": ("order_value_statistics",),
+    "correlations": ("correlations",),
+    "product_performance": ("product_performance",),
     "customer_lifetime": ("customer_lifetime", "repeat_rates"),
 }
 """What is asked of both: the marts of the registry that are the answer."""
 NOT_ASKED = {
+    "correlations": {"pearson_p_value", "pearson_q_value", "spearman_p_value", "spearman_q_value"},
     "customer_lifetime": {
         "expected_value_amount", "expected_value_low_amount", "expected_value_high_amount",
         "expected_purchase_day_count", "alive_probability", "expected_at",

@@ -86,14 +86,15 @@ _CATALOGUE = (
     )
     SELECT
         location, day::date, 51, 0, 20 * pg_temp.chance(day::date - '2000-01-01'::date, 30), 1,
-        5 * pg_temp.chance(day::date - '2000-01-01'::date, 31), 3, {_PROVENANCE}, country
+        5 * pg_temp.chance(day::date - '2000-01-01'::date, 31), 30 * pg_temp.chance(day::date - '2000-01-01'::date, 34),
+        {_PROVENANCE}, country
     FROM generate_series('2023-12-01Z'::timestamptz, '2026-01-31Z', interval '1 day') AS day
     CROSS JOIN (VALUES ('London', 'GB'), ('Berlin', 'DE'), ('elsewhere', NULL)) AS places (location, country)
     """,
     f"""
     INSERT INTO signals.stock_prices_daily
     SELECT
-        'SHOP', day::date, 1, 2, 1, round((1 + pg_temp.chance(day::date - '2000-01-01'::date, 32))::numeric, 2), 'USD',
+        'SHOP', day::date, 1, 2, 1, round((1 + pg_temp.chance(day::date - '2000-01-01'::date, 32))::numeric, 4), 'USD',
         100 + floor(1000 * pg_temp.chance(day::date - '2000-01-01'::date, 33))::bigint, {_PROVENANCE}
     FROM generate_series('2023-12-01Z'::timestamptz, '2026-01-31Z', interval '1 day') AS day
     WHERE extract(ISODOW FROM day) < 6
