@@ -239,3 +239,7 @@ def test_another_price_makes_no_day_stale(empty_shop):
     )
     empty_shop.execute("UPDATE shop.product_versions SET price = 78")
     assert stale_days(empty_shop) == set()
+
+
+def test_it_is_made_of_the_mart_whose_triggers_keep_its_counts():
+    assert MARTS[NAME].upstream == ("order_values_daily",)
