@@ -8,6 +8,7 @@ from fastapi import Query, Request
 from fastapi.responses import HTMLResponse
 
 from dashboard.pages import shop_charts as charts
+from dashboard.pages import shop_over_time as over_time
 from dashboard.pages import shop_queries as marts
 from dashboard.shell import BadQuestion, Page, WarehouseConnection, show
 
@@ -47,8 +48,8 @@ def shop(
         cohorts=cohorts, cohort_measures=COHORT_MEASURES, until=until,
         totals=marts.totals(conn, currency, until=until),
         months=marts.months(conn, currency, until=until),
-        revenue=charts.revenue_chart(marts.revenue(conn, currency, until=until, days=days), currency),
-        cohort=charts.cohort_chart(marts.cohorts(conn, currency), currency, is_value=cohorts == "value"),
+        revenue=over_time.revenue_chart(marts.revenue(conn, currency, until=until, days=days), currency),
+        cohort=over_time.cohort_chart(marts.cohorts(conn, currency), currency, is_value=cohorts == "value"),
         funnel=charts.funnel_chart(marts.funnel(conn, days=FUNNEL_DAYS), FUNNEL_DAYS),
         devices=_conversion(marts.funnel(conn, days=FUNNEL_DAYS, by="device")),
         sources=_conversion(marts.funnel(conn, days=FUNNEL_DAYS, by="source")),
