@@ -19,6 +19,8 @@ from include.warehouse.receipts import Receipt, write_receipt
 logger = logging.getLogger(__name__)
 
 _SETTINGS = "SET LOCAL work_mem = '256MB'"
+_MANY = 0.1
+"""Share of the rows made anew above which the planner's statistics are made anew too, if all rows were."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,10 @@ class _Counts:
     inserted: int = 0
     updated: int = 0
     deleted: int = 0
+
+    @property
+    def written(self) -> int:
+        return self.inserted + self.updated + self.deleted
 
     def __add__(self, other: _Counts) -> _Counts:
         return _Counts(
@@ -83,7 +89,7 @@ def refresh(
         counts = _Counts()
         for part in stale.parts:
             counts += _make(conn, mart, part, time_zone=time_zone, until=until, settings=asked)
-        if stale.count is None:
+        if stale.count is None and counts.written > _MANY * counts.received:
             conn.execute(sql.SQL("ANALYZE {}").format(_table(mart)))
         seconds = time.monotonic() - began
         _keep_state(conn, mart, digest=digest, time_zone=time_zone, until=until, seconds=seconds, now=now)
