@@ -27,7 +27,8 @@ from include.lineage import lineage, note_lineage
 from include.models.steps import MODEL_STEPS
 from include.sources.factory import SOURCES
 from include.warehouse.connection import connect_warehouse
-from tests.integration.feature_shop import day, load, random_facts
+from include.warehouse.receipts import Receipt, write_receipt
+from tests.integration.feature_shop import day, load, random_facts, write_load_receipt
 
 NOW = datetime(2025, 1, 1, tzinfo=UTC)
 WINDOW = Window(day("2024-01-01"), day("2024-03-01"))
@@ -133,6 +134,14 @@ def test_loads_are_counted_by_their_receipts_and_marts_by_their_states(catalogue
     sales = told[("analytics.sales_daily", "")]
     assert sales["row_count"] == count(catalogue, "analytics.sales_daily") > 0
     assert (sales["row_count_from"], sales["newest_at"], sales["data_until"]) == ("mart_states", NOW, WINDOW.end)
+
+
+def test_a_pushed_fact_counts_as_a_row_and_says_nothing_of_a_whole_window(unsaved):
+    write_load_receipt(unsaved, "orders", oldest=WINDOW.start, rows=3, window=WINDOW)
+    pushed = Window(WINDOW.end, WINDOW.end + timedelta(microseconds=1))
+    write_receipt(unsaved, Receipt(step="push", entity="orders", window=pushed, received=1, inserted=1), now=NOW)
+    orders = take(unsaved)[("shop.orders", "")]
+    assert (orders["row_count"], orders["data_until"]) == (4, WINDOW.end)
 
 
 def test_other_tables_are_counted_by_the_planner_and_dated_by_their_newest_row(catalogue):

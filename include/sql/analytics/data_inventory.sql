@@ -59,15 +59,15 @@ feature_units AS (
     CROSS JOIN LATERAL jsonb_array_elements(feature_tables.definition -> 'features') AS features (described)
 ),
 
--- What was loaded, by the accounts of the loads: nothing is counted here.
+-- What was loaded or pushed, by the accounts of that: nothing is counted here. A push says nothing of a whole window.
 loads AS (
     SELECT
         entity,
         sum(inserted) - sum(deleted) AS row_count,
         max(written_at) AS newest_at,
-        max(window_end) AS data_until
+        max(window_end) FILTER (WHERE step = 'upsert') AS data_until
     FROM ops.receipts
-    WHERE step = 'upsert'
+    WHERE step IN ('upsert', 'push')
     GROUP BY entity
 ),
 
