@@ -9,17 +9,22 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from prometheus_client import start_http_server
 
 from include.entities.orders import ORDERS
 from include.entities.window import Window
+from include.serving.metrics import ApiMetrics
+from include.warehouse.connection import connect_warehouse
 from tests.integration.observed_platform import Platform, landing_in, metrics_server
 from tests.integration.prometheus_process import Prometheus, prometheus
 from tests.integration.sandbox_process import ROOT, sandbox
+from tests.integration.serving_host import Api, api
 from tests.integration.statsd_exporter import StatsdExporter
 from tests.unit.deployment_files import services
 from tests.unit.monitoring_files import ALERTS, MAPPING, Query, alerts, queries
@@ -94,27 +99,49 @@ def watched(postgres_server: Any, tmp_path_factory: pytest.TempPathFactory, pack
         sandbox(customers=60, seed=3) as box,
         metrics_server(dsn) as metrics,
         metrics_server(re.sub(r":\d+/", ":1/", dsn)) as of_no_warehouse,
+        api(dsn, timeout_seconds=0.6) as served,
+        scores_of_long_ago() as old_scores,
         prometheus(
             folder / "prometheus",
             rules=ALERTS,
             targets={
                 "regulars": [*(re.sub(r"http://|/metrics", "", url) for url in (metrics, of_no_warehouse)), NOBODY],
                 "airflow": [airflow_address, NOBODY],
+                "api": [served.url.removeprefix("http://"), old_scores, NOBODY],
             },
         ) as watcher,
     ):
         platform = Platform(dsn, box, landing_in(folder / "landing"))
         watcher.wait_for_scrapes()
         _loads_of_long_ago(platform)
+        _requests_that_take_too_long(served, platform)
         exporter.receive(packets)
         watcher.wait_for_scrapes()
         _troubles(platform)
+        _requests_that_take_too_long(served, platform)
         watcher.wait_for_scrapes()
         _a_load_of_today(platform)
         exporter.receive(packets)
         watcher.wait_for_scrapes(4)
         yield Watched(watcher, platform)
     server.shutdown()
+
+
+@contextmanager
+def scores_of_long_ago() -> Iterator[str]:
+    """What an API says that scored on features of three days ago; gives its address."""
+    metrics = ApiMetrics()
+    metrics.note_score(3 * 86_400)
+    server, _ = start_http_server(0, addr="127.0.0.1", registry=metrics.registry)
+    yield f"127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+def _requests_that_take_too_long(served: Api, platform: Platform) -> None:
+    """The API, which has no registry either, waits in vain for a table."""
+    with connect_warehouse(platform.dsn) as conn:
+        conn.execute("LOCK TABLE ml.bought_together IN ACCESS EXCLUSIVE MODE")
+        assert {served.get("/v1/products/1/bought-together").status_code for _ in range(3)} <= {503, 504}
 
 
 def _loads_of_long_ago(platform: Platform) -> None:
