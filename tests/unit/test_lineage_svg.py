@@ -6,7 +6,7 @@ import re
 
 import pytest
 from dashboard.pages.customers_charts import sparkline
-from dashboard.pages.data_lineage import BOX_HEIGHT, BOX_WIDTH, draw_all, draw_around
+from dashboard.pages.data_lineage import BOX_HEIGHT, draw_all, draw_around
 
 
 def test_the_tables_of_a_view_are_one_box_and_the_platform_s_accounts_none():
@@ -34,9 +34,15 @@ def test_a_line_leads_from_the_right_side_of_a_box_to_the_left_side_of_another()
     for line in drawn.lines:
         start, end = boxes[line.upstream], boxes[line.downstream]
         numbers = [float(each) for each in re.findall(r"[\d.]+", line.path)]
-        assert numbers[:2] == pytest.approx([start.x + BOX_WIDTH, start.y + BOX_HEIGHT / 2], abs=0.1)
+        assert numbers[:2] == pytest.approx([start.x + start.width, start.y + BOX_HEIGHT / 2], abs=0.1)
         assert numbers[-2:] == pytest.approx([end.x, end.y + BOX_HEIGHT / 2], abs=0.1)
-    assert all(0 <= box.x <= drawn.width - BOX_WIDTH and 0 <= box.y <= drawn.height - BOX_HEIGHT for box in drawn.boxes)
+    assert all(0 <= box.x <= drawn.width - box.width and 0 <= box.y <= drawn.height - BOX_HEIGHT for box in drawn.boxes)
+
+
+def test_a_layer_is_as_wide_as_its_longest_name_needs():
+    drawn = draw_all([("a.x", "a.a_longer_name"), ("a.y", "a.z"), ("a.a_longer_name", "a.z")])
+    width = {box.name: box.width for box in drawn.boxes}
+    assert width["a.x"] == width["a.y"] == width["a.z"] < width["a.a_longer_name"]
 
 
 def test_a_connection_is_no_table_and_a_long_name_is_cut():

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import Query, Request, Response
 
-from dashboard.pages.data_lineage import BOX_HEIGHT, BOX_WIDTH, draw_all, draw_around
+from dashboard.pages.data_lineage import BOX_HEIGHT, draw_all, draw_around
 from dashboard.shell import NotThere, Page, WarehouseConnection, show
 from include.analytics.inventory import catalogue_columns, catalogue_table, catalogue_tables, lineage_edges
 
@@ -25,7 +25,7 @@ def data(request: Request, conn: WarehouseConnection, search: Annotated[str, Que
     schemas = sorted({each.schema_name for each in tables})
     return show(
         request, page, "data.html",
-        tables=tables, search=search, schemas=schemas, now=datetime.now(UTC), box=(BOX_WIDTH, BOX_HEIGHT),
+        tables=tables, search=search, schemas=schemas, now=datetime.now(UTC), box_height=BOX_HEIGHT,
         lineage=draw_all(edges) if edges else None,
     )  # fmt: skip
 
@@ -46,7 +46,7 @@ def table(request: Request, conn: WarehouseConnection, name: str) -> Response:
     ends = {(each.upstream, each.downstream) for each in edges}
     return show(
         request, page, "data_table.html",
-        table=found, columns=catalogue_columns(conn, found), now=datetime.now(UTC), box=(BOX_WIDTH, BOX_HEIGHT),
+        table=found, columns=catalogue_columns(conn, found), now=datetime.now(UTC), box_height=BOX_HEIGHT,
         lineage=draw_around(ends, name) if any(name in each for each in ends) else None,
         made_of=[each for each in edges if each.downstream == name],
         used_by=[each for each in edges if each.upstream == name],

@@ -7,10 +7,12 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
-from include.analytics.lineage_drawing import Edge, Line, lay_out, neighbourhood
+from include.analytics.lineage_drawing import Box, Drawing, Edge, Line, lay_out, neighbourhood
 
-BOX_WIDTH, BOX_HEIGHT = 160, 22
-_ACROSS, _DOWN = 184, 30
+BOX_HEIGHT = 22
+_GAP, _DOWN = 20, 30
+_CHARACTER, _PADDING = 6.3, 17
+"""Width of a letter of a label, at most nearly, and what a box needs beside them."""
 _MARGIN = 4
 _LONGEST_NAME = 25
 _MOST_BOXES = 30
@@ -31,6 +33,7 @@ class DrawnBox:
     group: str
     x: float
     y: float
+    width: float
 
     @property
     def is_table(self) -> bool:
@@ -82,30 +85,50 @@ def _view_of(name: str) -> str:
 
 def _drawn(names: Iterable[str], edges: Iterable[Edge]) -> DrawnLineage:
     drawing = lay_out(names, edges)
-    boxes = [_box(box.name, box.layer, box.height) for box in drawing.boxes]
+    sides = _sides(drawing)
+    boxes = [_box(box, sides[box.layer]) for box in drawing.boxes]
     return DrawnLineage(
         boxes=boxes,
-        lines=[DrawnLine(line.upstream, line.downstream, _path(line)) for line in drawing.lines],
-        width=max(drawing.layers - 1, 0) * _ACROSS + BOX_WIDTH + 2 * _MARGIN,
+        lines=[DrawnLine(line.upstream, line.downstream, _path(line, sides)) for line in drawing.lines],
+        width=round(sides[-1][1] if sides else 0) + _MARGIN,
         height=round(drawing.height * _DOWN) + 2 * _MARGIN,
         groups=sorted({box.group for box in boxes}),
     )
 
 
-def _box(name: str, layer: int, height: float) -> DrawnBox:
-    group, _, own = name.replace("connection ", "connection.", 1).partition(".")
-    label = own if len(own) <= _LONGEST_NAME else f"{own[: _LONGEST_NAME - 1]}…"
-    return DrawnBox(name, label, group, _MARGIN + layer * _ACROSS, _MARGIN + height * _DOWN - BOX_HEIGHT / 2)
+def _sides(drawing: Drawing) -> list[tuple[float, float]]:
+    """Where the boxes of each layer begin and end, from left to right: as wide as its longest label needs."""
+    sides: list[tuple[float, float]] = []
+    left = float(_MARGIN)
+    for layer in range(drawing.layers):
+        longest = max(len(_label(box.name)) for box in drawing.boxes if box.layer == layer)
+        sides.append((left, left + round(longest * _CHARACTER + _PADDING)))
+        left = sides[-1][1] + _GAP
+    return sides
 
 
-def _path(line: Line) -> str:
+def _label(name: str) -> str:
+    own = name.replace("connection ", "connection.", 1).partition(".")[2]
+    return own if len(own) <= _LONGEST_NAME else f"{own[: _LONGEST_NAME - 1]}…"
+
+
+def _box(box: Box, sides: tuple[float, float]) -> DrawnBox:
+    group = box.name.replace("connection ", "connection.", 1).partition(".")[0]
+    left, right = sides
+    top = _MARGIN + box.height * _DOWN - BOX_HEIGHT / 2
+    return DrawnBox(box.name, _label(box.name), group, left, top, right - left)
+
+
+def _path(line: Line, sides: list[tuple[float, float]]) -> str:
     """From the right side of the one to the left side of the other; straight through the layers that it passes."""
-    is_forward = line.points[0][0] < line.points[-1][0]
-    leaving, reaching = (BOX_WIDTH, 0) if is_forward else (0, BOX_WIDTH)
-    points = [(_MARGIN + layer * _ACROSS, _MARGIN + height * _DOWN) for layer, height in line.points]
-    parts = [f"M{points[0][0] + leaving:g},{points[0][1]:.1f}"]
-    for (x, y), (next_x, next_y) in pairwise(points):
-        end = next_x + reaching
-        middle = (x + leaving + end) / 2
-        parts.append(f"C{middle:g},{y:.1f} {middle:g},{next_y:.1f} {end:g},{next_y:.1f}H{next_x + leaving:g}")
-    return "".join(parts)[: -len(f"H{points[-1][0] + leaving:g}")]
+    reaching, leaving = (0, 1) if line.points[0][0] < line.points[-1][0] else (1, 0)
+    first, *_, last = line.points
+    parts = [f"M{sides[first[0]][leaving]:.1f},{_MARGIN + first[1] * _DOWN:.1f}"]
+    for (layer, height), (next_layer, next_height) in pairwise(line.points):
+        y, next_y = _MARGIN + height * _DOWN, _MARGIN + next_height * _DOWN
+        end = sides[next_layer][reaching]
+        middle = (sides[layer][leaving] + end) / 2
+        parts.append(f"C{middle:.1f},{y:.1f} {middle:.1f},{next_y:.1f} {end:.1f},{next_y:.1f}")
+        if next_layer != last[0]:
+            parts.append(f"H{sides[next_layer][leaving]:.1f}")
+    return "".join(parts)
