@@ -100,7 +100,7 @@ _CATALOGUE = (
     WHERE extract(ISODOW FROM day) < 6
     """,
 )
-# OFFSET 0 has what a subquery says computed once, and not again wherever it is named.
+# OFFSET 0 has what a subquery says computed once, and not again wherever it is named; series come in order as they are.
 # A quarter of the lines after the first are of the first one's family of four products.
 _LINES = f"""
 INSERT INTO shop.order_lines
@@ -143,7 +143,6 @@ CROSS JOIN LATERAL (
     OFFSET 0
 ) AS sales
 WHERE at < %(until)s
-ORDER BY order_id, line_id
 """
 _ORDERS = f"""
 INSERT INTO shop.orders
@@ -229,7 +228,6 @@ CROSS JOIN LATERAL (
     OFFSET 0
 ) AS instants
 WHERE occurred_at < %(until)s
-ORDER BY number, place
 """
 
 
@@ -254,7 +252,10 @@ def fill_shop(conn: Connection, *, lines: int) -> None:
 
 
 def load_next_day(conn: Connection, *, lines: int) -> datetime:
-    """The facts of the day after `UNTIL`, noted as any load's are; returns its end."""
+    """The facts of the day after `UNTIL`, noted as any load's are; on the connection that filled the shop.
+
+    Returns the end of that day.
+    """
     orders = lines // LINES_PER_ORDER
     until = UNTIL + timedelta(days=1)
     sizes = _sizes(lines) | {
