@@ -192,7 +192,7 @@ def test_a_failed_run_is_told_first_and_leads_to_the_log_that_says_why(user: Pag
     expect(user.get_by_label("Verdict")).to_contain_text("The last run of landing_replay failed at")
     row = user.get_by_role("row").filter(has=user.get_by_role("link", name="landing_replay"))
     row.get_by_role("cell").nth(3).get_by_role("link").first.click()
-    expect(user.get_by_text("EmptyWindow").first).to_be_visible()
+    expect(user.get_by_text("EmptyWindow").first).to_be_visible(timeout=60_000)
 
 
 @needs_chromium
