@@ -150,6 +150,14 @@ def test_one_day_of_orders_makes_only_those_customers_anew_who_placed_them(empty
     assert last == [("customer_histories", 2, 1, 1, "2"), ("customer_lifetime", 2, 1, 1, "2")]
 
 
+def test_a_refund_alone_makes_those_anew_whose_it_is(empty_shop):
+    orders = [order(number, number, "2024-01-10") for number in range(1, 21)]
+    made(empty_shop, "customer_lifetime", orders, [], until=UNTIL)
+    returned = [refund(1, None, "2024-01-12", 4, 7), refund(2, 8, "2024-01-12", 25, 999_999)]
+    found = lifetimes(made(empty_shop, "customer_lifetime", [], returned, until=UNTIL))
+    assert {key: row["net_amount"] for (key, _), row in found.items() if row["net_amount"] != 10} == {7: 6, 8: -15}
+
+
 @pytest.mark.parametrize("seed", [5, 6])
 def test_what_changes_owner_is_followed(empty_shop, seed):
     """Orders become a guest's or somebody's, and their refunds with them; orders arrive after their refunds."""

@@ -137,6 +137,10 @@ def test_scores_of_customers_who_are_alike_follow_the_rule_of_fifths(empty_shop,
     scores = {(row.pop("customer_id"), row.pop("currency")): row for row in found}
     assert scores == plain_scores(facts_of(orders, []), UNTIL)
     assert len(scores) == customers
+    make_mart(empty_shop, "rfm_movements", until=UNTIL)
+    assert movements(rows_of(empty_shop, "rfm_movements")) == plain_movements(
+        facts_of(orders, []), zone="UTC", until=UNTIL
+    )
 
 
 @pytest.mark.parametrize("seed", [4, 5])
@@ -177,6 +181,23 @@ def test_refreshed_as_facts_come_in_they_equal_those_made_at_once(empty_shop, se
         make_mart(empty_shop, "rfm_segments", until=until)
     found = movements(rows_of(empty_shop, "rfm_movements"))
     assert found == plain_movements(facts_of(orders, refunds), zone="UTC", until=until)
+
+
+def test_months_that_end_without_a_new_fact_are_followed_one_and_all(empty_shop):
+    put_rows(empty_shop, "orders", [order(1, 1, "2024-01-10")])
+    seen = []
+    for until in ("2024-01-20", "2024-03-10", "2024-03-31", "2024-04-01"):
+        make_mart(empty_shop, "rfm_movements", until=datetime.fromisoformat(until).replace(tzinfo=UTC))
+        seen.append(sorted(row["month_on"].month for row in rows_of(empty_shop, "rfm_movements")))
+    assert seen == [[], [1, 2], [1, 2], [1, 2, 3]]
+
+
+def test_customers_who_come_in_together_are_followed_from_the_first_of_their_months_on(empty_shop):
+    orders = [order(number, number, "2024-01-10") for number in range(1, 21)]
+    made(empty_shop, "rfm_movements", orders, [], until=UNTIL)
+    more = [order(21, 21, "2024-05-10"), order(22, 22, "2024-02-10"), order(23, 23, "2024-06-10")]
+    found = movements(made(empty_shop, "rfm_movements", more, [], until=UNTIL))
+    assert found == plain_movements(facts_of(orders + more, []), zone="UTC", until=UNTIL)
 
 
 def test_a_month_without_facts_and_the_one_under_way_have_segments_too(empty_shop):
