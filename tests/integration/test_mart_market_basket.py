@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -70,7 +71,8 @@ def random_orders(seed: int, *, count: int, products: int, largest: int) -> list
 
 @pytest.mark.parametrize(
     ("seed", "count", "products", "largest", "least_support"),
-    [(1, 400, 12, 6, "0.03"), (2, 300, 25, 12, "0.05"), (3, 500, 40, 4, "0.005")],
+    [(1, 400, 12, 6, "0.03"), (2, 300, 25, 12, "0.05"), (3, 500, 40, 4, "0.005"), (5, 150, 60, 60, "0.2")],
+    ids=["few products", "up to 12 in a basket", "rare sets", "small and large baskets"],
 )
 def test_sets_and_the_figures_of_all_rules_equal_those_of_fp_growth(
     warehouse, seed, count, products, largest, least_support
@@ -80,6 +82,7 @@ def test_sets_and_the_figures_of_all_rules_equal_those_of_fp_growth(
     load(warehouse, orders)
     rules = refreshed(warehouse, least_support=least_support)
     baskets = baskets_of(orders)
+    assert largest < 21 or {len(basket) > 20 for basket in baskets} == {True, False}
     sets, expected = found_by_mlxtend(baskets, float(least_support))
     triples = {products for products in sets if len(products) == 3}
     assert triples and {a | b for a, b in rules} == {products for products in sets if len(products) > 1}
@@ -133,10 +136,11 @@ def test_nothing_is_bought_together_in_a_shop_with(warehouse, orders):
     assert refreshed(warehouse) == {}
 
 
-def test_one_order_makes_all_rules_of_its_products(warehouse):
-    load(warehouse, [Order(1, None, START, products=(3, 1, 2, 4))])
+@pytest.mark.parametrize("products", [(3, 1, 2, 4), tuple(range(21, 0, -1))], ids=["small", "large"])
+def test_one_order_makes_all_rules_of_its_products(warehouse, products):
+    load(warehouse, [Order(1, None, START, products=products)])
     rules = refreshed(warehouse)
-    assert len(rules) == 6 * 2 + 4 * 6
+    assert len(rules) == math.comb(len(products), 2) * 2 + math.comb(len(products), 3) * 6
     assert {(row["confidence"], row["lift"], row["leverage"], row["conviction"]) for row in rules.values()} == {
         (1.0, 1.0, 0.0, None)
     }

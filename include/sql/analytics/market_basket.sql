@@ -2,8 +2,9 @@
 -- makes two rules, a triple six. Of all baskets, which are the paid orders with products, at least the share
 -- analytics.least_support() must have all products of a rule.
 -- The way: no set is in more baskets than any part of it (Agrawal and Srikant 1994), so pairs are made of frequent
--- products only and triples of frequent pairs only; each product has one bit per basket, and the bits that two or three
--- of them have in common are counted (Zaki 2000).
+-- products only and triples of frequent pairs only. The pairs of a small basket are few: they are made and counted.
+-- Those of large baskets are many: there each product has one bit per basket, and the bits that two or three of them
+-- have in common are counted (Zaki 2000). Baskets of up to 20 products are small.
 WITH totals AS MATERIALIZED (
     SELECT
         count(*) AS basket_count,
@@ -15,51 +16,76 @@ frequent AS MATERIALIZED (
     SELECT
         items.product_id,
         count(*) AS order_count
-    FROM analytics.baskets_daily
-    CROSS JOIN LATERAL unnest(baskets_daily.products) AS items (product_id)
+    FROM (SELECT unnest(baskets_daily.products) AS product_id FROM analytics.baskets_daily) AS items
     GROUP BY items.product_id
     HAVING count(*) >= (SELECT totals.least_count FROM totals)
 ),
 
--- Baskets with one product have nothing in common with other products.
-numbered_baskets AS (
+small_items AS MATERIALIZED (
+    SELECT
+        items.order_id,
+        items.product_id
+    FROM (
+        SELECT
+            baskets_daily.order_id,
+            unnest(baskets_daily.products) AS product_id
+        FROM analytics.baskets_daily
+        WHERE cardinality(baskets_daily.products) BETWEEN 2 AND 20
+    ) AS items
+    INNER JOIN frequent ON items.product_id = frequent.product_id
+),
+
+large_baskets AS (
     SELECT
         products,
         row_number() OVER () AS basket_number
     FROM analytics.baskets_daily
-    WHERE cardinality(products) > 1
+    WHERE cardinality(products) > 20
 ),
 
-basket_items AS (
+large_total AS (
+    SELECT count(*)::INTEGER AS basket_count
+    FROM large_baskets
+),
+
+-- How many baskets each item comes after the one before it of the same product.
+large_items AS (
     SELECT
         items.product_id,
-        numbered_baskets.basket_number,
-        numbered_baskets.basket_number
-        - lag(numbered_baskets.basket_number, 1, 0::BIGINT) OVER (
-            PARTITION BY items.product_id ORDER BY numbered_baskets.basket_number
+        items.basket_number,
+        items.basket_number - lag(items.basket_number, 1, 0::BIGINT) OVER (
+            PARTITION BY items.product_id ORDER BY items.basket_number
         ) AS step
-    FROM numbered_baskets
-    CROSS JOIN LATERAL unnest(numbered_baskets.products) AS items (product_id)
+    FROM (SELECT basket_number, unnest(products) AS product_id FROM large_baskets) AS items  -- noqa: LT09
     INNER JOIN frequent ON items.product_id = frequent.product_id
 ),
 
 bits AS MATERIALIZED (
     SELECT
-        basket_items.product_id,
+        product_id,
         rpad(
-            string_agg(lpad('1', basket_items.step::INTEGER, '0'), '' ORDER BY basket_items.basket_number),
-            (SELECT totals.basket_count FROM totals)::INTEGER,
+            string_agg(lpad('1', step::INTEGER, '0'), '' ORDER BY basket_number),
+            (SELECT large_total.basket_count FROM large_total),
             '0'
         )::VARBIT AS baskets
-    FROM basket_items
-    GROUP BY basket_items.product_id
+    FROM large_items
+    GROUP BY product_id
 ),
 
-pair_counts AS MATERIALIZED (
+pair_counts AS (
     SELECT
         firsts.product_id AS first_id,
         seconds.product_id AS second_id,
-        bit_count(firsts.baskets & seconds.baskets) AS order_count
+        count(*)::INTEGER AS order_count
+    FROM small_items AS firsts
+    INNER JOIN small_items AS seconds
+        ON firsts.order_id = seconds.order_id AND firsts.product_id < seconds.product_id
+    GROUP BY firsts.product_id, seconds.product_id
+    UNION ALL
+    SELECT
+        firsts.product_id AS first_id,
+        seconds.product_id AS second_id,
+        bit_count(firsts.baskets & seconds.baskets)::INTEGER AS order_count
     FROM bits AS firsts
     INNER JOIN bits AS seconds ON firsts.product_id < seconds.product_id
 ),
@@ -68,9 +94,10 @@ pairs AS MATERIALIZED (
     SELECT
         first_id,
         second_id,
-        order_count
+        sum(order_count) AS order_count
     FROM pair_counts
-    WHERE order_count >= (SELECT totals.least_count FROM totals)
+    GROUP BY first_id, second_id
+    HAVING sum(order_count) >= (SELECT totals.least_count FROM totals)
 ),
 
 -- Not by an inner join, of which the planner expects one row.
@@ -85,12 +112,37 @@ candidates AS MATERIALIZED (
     LEFT JOIN pairs AS rest ON pairs.second_id = rest.first_id AND others.second_id = rest.second_id
 ),
 
-triple_counts AS MATERIALIZED (
+-- The frequent pairs of a small basket, those that begin with one product together.
+small_pairs AS (
+    SELECT
+        firsts.order_id,
+        pairs.first_id,
+        array_agg(pairs.second_id ORDER BY pairs.second_id) AS second_ids
+    FROM small_items AS firsts
+    INNER JOIN small_items AS seconds
+        ON firsts.order_id = seconds.order_id AND firsts.product_id < seconds.product_id
+    INNER JOIN pairs ON firsts.product_id = pairs.first_id AND seconds.product_id = pairs.second_id
+    GROUP BY firsts.order_id, pairs.first_id
+    HAVING count(*) > 1
+),
+
+-- Those of small baskets are counted candidate or not: what is none is in fewer baskets than it must be anyway.
+triple_counts AS (
+    SELECT
+        small_pairs.first_id,
+        seconds.product_id AS second_id,
+        thirds.product_id AS third_id,
+        count(*)::INTEGER AS order_count
+    FROM small_pairs
+    CROSS JOIN LATERAL unnest(small_pairs.second_ids) WITH ORDINALITY AS seconds (product_id, place)
+    CROSS JOIN LATERAL unnest(small_pairs.second_ids[seconds.place + 1:]) AS thirds (product_id)
+    GROUP BY small_pairs.first_id, seconds.product_id, thirds.product_id
+    UNION ALL
     SELECT
         candidates.first_id,
         candidates.second_id,
         candidates.third_id,
-        bit_count(firsts.baskets & seconds.baskets & thirds.baskets) AS order_count
+        bit_count(firsts.baskets & seconds.baskets & thirds.baskets)::INTEGER AS order_count
     FROM candidates
     INNER JOIN bits AS firsts ON candidates.first_id = firsts.product_id
     INNER JOIN bits AS seconds ON candidates.second_id = seconds.product_id
@@ -110,10 +162,11 @@ sets AS MATERIALIZED (
     FROM pairs
     UNION ALL
     SELECT
-        order_count,
+        sum(order_count) AS order_count,
         ARRAY[first_id, second_id, third_id] AS products
     FROM triple_counts
-    WHERE order_count >= (SELECT totals.least_count FROM totals)
+    GROUP BY first_id, second_id, third_id
+    HAVING sum(order_count) >= (SELECT totals.least_count FROM totals)
 ),
 
 one_and_rest AS (
