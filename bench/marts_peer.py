@@ -40,17 +40,17 @@ def ask(asked: dict) -> dict:
     """
     seconds = []
     for _ in range(asked["rounds"]):
-        connection = _database()
-        for file in _files(asked["folder"]):
-            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {file.stem.partition('.')[0]}")
-            connection.execute(f"CREATE VIEW {file.stem} AS FROM read_parquet('{file}')")
-        for name, value in asked["variables"].items():
-            connection.execute(f"SET VARIABLE {name} = TIMESTAMPTZ '{value}'")
-        started = time.perf_counter()
-        connection.execute(asked["script"])
-        seconds.append(time.perf_counter() - started)
-    for table in asked["results"]:
-        connection.execute(f"COPY {table} TO '{Path(asked['folder'], f'of.{table}')}' (FORMAT parquet)")
+        with _database() as connection:
+            for file in _files(asked["folder"]):
+                connection.execute(f"CREATE SCHEMA IF NOT EXISTS {file.stem.partition('.')[0]}")
+                connection.execute(f"CREATE VIEW {file.stem} AS FROM read_parquet('{file}')")
+            for name, value in asked["variables"].items():
+                connection.execute(f"SET VARIABLE {name} = TIMESTAMPTZ '{value}'")
+            started = time.perf_counter()
+            connection.execute(asked["script"])
+            seconds.append(time.perf_counter() - started)
+            for table in asked["results"]:
+                connection.execute(f"COPY {table} TO '{Path(asked['folder'], f'of.{table}')}' (FORMAT parquet)")
     return {"seconds": statistics.median(seconds)}
 
 
