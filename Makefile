@@ -9,8 +9,9 @@ export DATA CUSTOMERS RUNS SEED
 PYTHON := .venv/bin/python
 LOCAL := $(PYTHON) -m include.local
 
-# The longest first: what is left at the end is short, and no worker waits for the other.
+# The longest first: what is left at the end is short, and no worker waits for the other. Three, since some tests wait.
 TESTS := $(wildcard tests/e2e tests/dags tests/integration tests/unit)
+WORKERS := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up down dsn doctor ingestion models api-keys notebooks test soak lint bench docs reference new-source lock venv
@@ -46,7 +47,7 @@ notebooks: venv ## run the notebooks on the demo's shop and keep what they show;
 	@$(PYTHON) -m notebooks.run
 
 test: venv ## run all tests: unit, integration, dags, e2e
-	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses 2 --dist loadfile $(TESTS)
+	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest $(WORKERS) $(TESTS)
 
 soak: venv ## a thousand randomised loads under faults [RUNS=n, SEED=n to repeat one]
 	@$(PYTHON) -m tests.soak

@@ -138,11 +138,34 @@ def _make(
             part.holds("made"),
         )
     )
-    conn.execute(sql.SQL("ANALYZE fresh ({})").format(sql.SQL(", ").join(map(sql.Identifier, mart.key))))
-    row = conn.execute(_merge_statement(mart, [name for name, _ in columns], part)).fetchone()
+    names = [name for name, _ in columns]
+    if _is_empty(conn, mart):
+        counts = _fill(conn, mart, names)
+    else:
+        conn.execute(sql.SQL("ANALYZE fresh ({})").format(sql.SQL(", ").join(map(sql.Identifier, mart.key))))
+        row = conn.execute(_merge_statement(mart, names, part)).fetchone()
+        assert row is not None
+        counts = _Counts(*row)
     conn.execute("DROP TABLE fresh")
+    return counts
+
+
+def _is_empty(conn: Connection, mart: Mart) -> bool:
+    row = conn.execute(sql.SQL("SELECT NOT EXISTS (SELECT FROM {})").format(_table(mart))).fetchone()
     assert row is not None
-    return _Counts(*row)
+    return row[0]
+
+
+def _fill(conn: Connection, mart: Mart, names: list[str]) -> _Counts:
+    """Into an empty table there is nothing to merge with; in the order of the key its index grows at one end."""
+    count = conn.execute(
+        sql.SQL("INSERT INTO {} ({names}) SELECT {names} FROM fresh ORDER BY {key}").format(
+            _table(mart),
+            names=sql.SQL(", ").join(map(sql.Identifier, names)),
+            key=sql.SQL(", ").join(map(sql.Identifier, mart.key)),
+        )
+    ).rowcount
+    return _Counts(received=count, inserted=count)
 
 
 def _merge_statement(mart: Mart, names: list[str], part: Part) -> sql.Composed:

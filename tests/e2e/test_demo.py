@@ -1,4 +1,4 @@
-"""`make demo` from nothing to its summary, `make up` on what it left, in a real browser, and `make demo` again.
+"""`make demo` from nothing to its summary, and `make up` on what it left, in a real browser.
 
 One file, because one shop's data serves all of it.
 """
@@ -50,11 +50,6 @@ def first(local: Callable, home: Path) -> Ran:
     return Ran(local, home)
 
 
-@pytest.fixture(scope="module")
-def second(first: Ran, local: Callable, home: Path) -> Ran:
-    return Ran(local, home)
-
-
 def test_the_first_run_does_every_step_and_every_check_holds(first: Ran) -> None:
     done: dict[str, set[str]] = {}
     for step in first.summary["steps"]:
@@ -101,7 +96,7 @@ def test_a_line_is_told_for_every_task(first: Ran) -> None:
 
 @pytest.fixture(scope="module")
 def opened(first: Ran, local: Callable) -> Opened:
-    """`make up` on the demo's data. The second demo ends it, as it ends whatever an earlier command left running."""
+    """`make up` on the demo's data."""
     return open_ui(local)
 
 
@@ -233,19 +228,9 @@ def test_the_printed_key_opens_the_printed_api(opened: Opened) -> None:
     assert requests.get(f"{opened.api}/docs", timeout=30).status_code == 200
 
 
-def test_the_second_run_changes_no_byte_and_says_so(first: Ran, second: Ran) -> None:
-    assert second.summary["is_repeat"]
-    assert second.summary["is_nothing_new"]
-    assert second.digests == first.digests
-    assert second.history == first.history
-    assert "0 rows inserted, 0 updated, nothing was duplicated" in second.ended.stdout
-    for table in SHOP_TABLES:
-        assert second.summary["entities"][table]["unchanged"] == first.counts[table]
-
-
-def test_after_the_demo_only_postgres_is_left_and_down_ends_it(second: Ran, local: Callable, home: Path) -> None:
-    assert len(second.processes) == 1
-    assert second.processes[0][0].endswith("bin/postgres")
+def test_after_the_demo_only_postgres_is_left_and_down_ends_it(first: Ran, local: Callable, home: Path) -> None:
+    assert len(first.processes) == 1
+    assert first.processes[0][0].endswith("bin/postgres")
     assert "stopped postgres" in local("down").stdout
     assert commands_of(home) == []
 

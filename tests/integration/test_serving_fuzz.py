@@ -15,7 +15,7 @@ from tests.integration.serving_shop import AT, crown, fill_shop, fill_tables, fi
 from tests.unit.test_serving_openapi import PATHS
 
 SEED = int(os.environ.get("SERVING_FUZZ_SEED", "1"))
-EXAMPLES = int(os.environ.get("SERVING_FUZZ_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("SERVING_FUZZ_EXAMPLES", "20"))
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 
 

@@ -49,7 +49,7 @@ def versions(start_hour: int) -> st.SearchStrategy[list[dict[str, Any]]]:
     )
 
 
-@settings(max_examples=100, deadline=None, print_blob=True)
+@settings(max_examples=50, deadline=None, print_blob=True)
 @given(first=versions(9), second=versions(16), partly=st.sampled_from(["not_too_much", "quantity_positive", None]))
 def test_whatever_was_rejected_a_replay_after_the_fix_gives_what_the_fixed_code_gives(first, second, partly):
     stores, landing = StoresInMemory(), new_landing()
