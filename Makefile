@@ -55,7 +55,7 @@ soak: venv ## a thousand randomised loads under faults [RUNS=n, SEED=n to repeat
 lint: venv ## check style, types, SQL and the direction of imports
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/sqlfluff lint include/sql
+	.venv/bin/sqlfluff lint --processes 2 include/sql
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 

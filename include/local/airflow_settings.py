@@ -65,8 +65,13 @@ def write_airflow_files(
         },
         # A supervisor that misses the exit of its task by a hair notices it only after this many seconds.
         "workers": {"min_heartbeat_interval": "1"},
-        # A spare folder with nothing to fetch: looking for new files every 10 s makes an edited DAG show at once.
-        "dag_processor": {"refresh_interval": "10", "dag_version_inflation_check_level": "error"},
+        # A spare folder with nothing to fetch: looking for new files every 10 s makes an edited DAG show at once, so
+        # that nothing is gained by reading unchanged ones each half minute.
+        "dag_processor": {
+            "refresh_interval": "10",
+            "min_file_process_interval": "300",
+            "dag_version_inflation_check_level": "error",
+        },
     }
     parser = configparser.RawConfigParser()
     parser.read_dict(sections)

@@ -85,7 +85,7 @@ rows_of_any_kind = st.lists(
     ),
     max_size=8,
 )
-PROPERTY = settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
+PROPERTY = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
 
 
 @pytest.fixture(scope="module")

@@ -96,7 +96,7 @@ CATEGORIES = st.lists(st.sampled_from(("a", "B", "é")), max_size=2).map(tuple)
 VERSIONS = st.dictionaries(st.tuples(st.sampled_from((1, 2)), st.none() | INSTANTS), CATEGORIES, max_size=5)
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     orders=ORDERS,
     refunds=REFUNDS,

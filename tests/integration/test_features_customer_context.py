@@ -101,7 +101,7 @@ WEATHER = st.builds(
 CLOSES = st.builds(Close, st.sampled_from("xy"), DAYS, st.integers(1, 10**9).map(lambda cents: Decimal(cents) / 100))
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     weather=st.lists(WEATHER, max_size=10, unique_by=lambda each: (each.location, each.day)),
     closes=st.lists(CLOSES, max_size=8, unique_by=lambda each: (each.symbol, each.day)),

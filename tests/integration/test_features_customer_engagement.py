@@ -85,7 +85,7 @@ INSTANTS = st.builds(
 EVENTS = st.builds(Event, INSTANTS, st.sampled_from(NAMES), st.just(1), st.sampled_from((None, 1, 2)))
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     events=st.lists(EVENTS, max_size=14), snapshots=st.lists(INSTANTS, min_size=1, max_size=6, unique=True).map(sorted)
 )

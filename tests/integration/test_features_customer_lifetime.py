@@ -74,7 +74,7 @@ ORDERS = st.lists(st.tuples(st.none() | INSTANTS, AMOUNTS), max_size=6)
 REFUNDS = st.lists(st.tuples(INSTANTS, AMOUNTS, st.sampled_from((None, 0, 1, 99)), st.sampled_from((None, 1, 2))))
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(orders=ORDERS, refunds=REFUNDS, snapshots=st.lists(INSTANTS, min_size=1, max_size=6, unique=True))
 def test_any_few_purchases_equal_the_plain_computation(warehouse, orders, refunds, snapshots):
     facts: list[Fact] = [Order(number, 1, paid_at, amount) for number, (paid_at, amount) in enumerate(orders)]

@@ -92,7 +92,7 @@ LINES = st.tuples(OFFSETS, st.sampled_from((1, 2)), st.integers(1, 3), st.sample
 RETURNS = st.tuples(OFFSETS, st.sampled_from((1, 2)), st.integers(0, 3))
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     lines=st.lists(LINES, max_size=10),
     returns=st.lists(RETURNS, max_size=3),

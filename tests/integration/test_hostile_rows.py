@@ -25,7 +25,7 @@ def conn(postgres_server):
 
 
 @pytest.mark.parametrize("entity_name", ENTITY_NAMES)
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
 @given(data=st.data())
 def test_every_row_that_passes_can_be_loaded_and_read_again_without_a_change(conn, entity_name, data):
     feed = source(entity_name)

@@ -68,7 +68,7 @@ def batches(entity: Entity, records: st.SearchStrategy) -> st.SearchStrategy:
     return st.lists(st.tuples(st.just(entity), st.lists(records, max_size=5)), min_size=1, max_size=4)
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], print_blob=True)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], print_blob=True)
 @given(loads=st.one_of(batches(ORDERS, orders), batches(PRODUCTS, products), batches(WEATHER_DAILY, days)))
 def test_any_sequence_of_batches_gives_the_same_rows_and_receipts_in_postgres_and_in_memory(shared_warehouse, loads):
     shared_warehouse.execute("TRUNCATE shop.orders, shop.order_lines, shop.products, signals.weather_daily")
