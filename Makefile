@@ -14,7 +14,7 @@ TESTS := $(wildcard tests/e2e tests/dags tests/integration tests/unit)
 WORKERS := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down dsn doctor ingestion models api-keys notebooks test soak lint bench docs reference new-source lock venv
+.PHONY: help demo up down dsn doctor ingestion models api-keys notebooks test test-slow soak lint bench docs reference new-source lock venv
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1	\2/' | expand -t 20
@@ -46,8 +46,11 @@ api-keys: venv ## make, list, revoke keys of the API: DO="create shop --scope ch
 notebooks: venv ## run the notebooks on the demo's shop and keep what they show; notebooks/README.md says how to open them
 	@$(PYTHON) -m notebooks.run
 
-test: venv ## run all tests: unit, integration, dags, e2e
-	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest $(WORKERS) $(TESTS)
+test: venv ## run the tests: unit, integration, dags, e2e; all but the slowest
+	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest $(WORKERS) -m "not slow" $(TESTS)
+
+test-slow: venv ## run the slowest tests: every kind of run in one shop, other programs' whole environments, kills of long commands
+	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest $(WORKERS) -m slow $(TESTS)
 
 soak: venv ## a thousand randomised loads under faults [RUNS=n, SEED=n to repeat one]
 	@$(PYTHON) -m tests.soak

@@ -22,6 +22,8 @@ from include.local.stack import Stack, start_stack, stop_airflow_and_sandbox
 from include.warehouse.connection import connect_warehouse
 from tests.integration.sandbox_process import SandboxProcess
 
+pytestmark = pytest.mark.slow
+
 DAG_ID = "shop_to_features"
 DEADLINE_SECONDS = 240.0
 TABLES = {

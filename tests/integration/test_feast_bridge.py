@@ -24,6 +24,8 @@ from include.features.history.historical import get_historical_features
 from include.features.registry import FEATURE_VIEWS, Registry
 from tests.integration.feature_shop import DAY, day, load, random_facts
 
+pytestmark = pytest.mark.slow
+
 START = day("2024-01-01")
 FIRST = Window(START + 20 * DAY, START + 40 * DAY)
 BUILT = START + 40 * DAY + timedelta(hours=1)

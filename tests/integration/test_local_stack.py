@@ -138,6 +138,7 @@ def test_files_with_secrets_are_for_their_owner_alone(stack: Stack, places: Plac
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
 
 
+@pytest.mark.slow
 def test_killing_parts_in_mid_air_ends_the_command_clearly_and_the_next_start_goes_on(
     stack: Stack, places: Places
 ) -> None:

@@ -24,6 +24,8 @@ from include.models.registry.model_registry import ModelRegistry
 from tests.integration.registry_stores import at_once
 from tests.unit.deployment_files import CHECKOUT, services
 
+pytestmark = pytest.mark.slow
+
 IMAGE = CHECKOUT / "deploy" / "mlflow.Dockerfile"
 START_SECONDS = 180
 

@@ -111,6 +111,7 @@ def apply(block: Block, folder: Path) -> None:
         path.write_text(block.code)
 
 
+@pytest.mark.slow
 def test_the_walk_through_a_new_source_leads_where_it_says(copy):
     assert begin(copy, "reviews", "--connection", "shop_api").returncode == 0
     steps = list(blocks())

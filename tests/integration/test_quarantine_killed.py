@@ -24,6 +24,8 @@ from tests.integration.ingestion_shop import contents, days, ingest, source_of
 from tests.integration.sandbox_process import ROOT, sandbox
 from tests.integration.test_replay import connection
 
+pytestmark = pytest.mark.slow
+
 WINDOWS = days(datetime(2025, 6, 1, tzinfo=UTC), 12)
 KILLS = 3
 ANY_SHARE = RejectionLimit(at_least_rows=10**9)
