@@ -9,9 +9,9 @@ export DATA CUSTOMERS RUNS SEED
 PYTHON := .venv/bin/python
 LOCAL := $(PYTHON) -m include.local
 
-# The longest first: what is left at the end is short, and no worker waits for the other. Three, since some tests wait.
+# The longest first: what is left at the end is short, and no worker waits for the other.
 TESTS := $(wildcard tests/e2e tests/dags tests/integration tests/unit)
-WORKERS := --numprocesses 3 --dist loadfile --no-loadscope-reorder
+WORKERS := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up down dsn doctor ingestion models api-keys notebooks test test-slow soak lint bench docs reference new-source lock venv

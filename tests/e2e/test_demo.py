@@ -1,4 +1,4 @@
-"""`make demo` from nothing to its summary, and `make up` on what it left, in a real browser.
+"""`make demo` from nothing to its summary, and `make up` on what it left, in a real browser; slow: the demo again.
 
 One file, because one shop's data serves all of it.
 """
@@ -226,6 +226,18 @@ def test_the_printed_key_opens_the_printed_api(opened: Opened) -> None:
     answer = requests.get(path, headers={"Authorization": f"Bearer {opened.api_key}"}, timeout=30)
     assert answer.json()["type"] == "urn:problem-type:regulars:unknown-product"
     assert requests.get(f"{opened.api}/docs", timeout=30).status_code == 200
+
+
+@pytest.mark.slow
+def test_the_second_run_changes_no_byte_and_says_so(first: Ran, local: Callable, home: Path) -> None:
+    second = Ran(local, home)
+    assert second.summary["is_repeat"]
+    assert second.summary["is_nothing_new"]
+    assert second.digests == first.digests
+    assert second.history == first.history
+    assert "0 rows inserted, 0 updated, nothing was duplicated" in second.ended.stdout
+    for table in SHOP_TABLES:
+        assert second.summary["entities"][table]["unchanged"] == first.counts[table]
 
 
 def test_after_the_demo_only_postgres_is_left_and_down_ends_it(first: Ran, local: Callable, home: Path) -> None:

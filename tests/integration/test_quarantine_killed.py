@@ -27,7 +27,7 @@ from tests.integration.test_replay import connection
 pytestmark = pytest.mark.slow
 
 WINDOWS = days(datetime(2025, 6, 1, tzinfo=UTC), 12)
-KILLS = 3
+KILLS = 4
 ANY_SHARE = RejectionLimit(at_least_rows=10**9)
 FEW = Rule("few", lambda t: pc.less(t["quantity"], 2), "more than one")
 CHEAP = Rule("cheap", lambda t: pc.less(t["total_amount"], 40), "too dear")
