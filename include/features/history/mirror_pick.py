@@ -107,7 +107,7 @@ class MirrorJoin:
             table = file.read_row_group(number, columns=names, use_threads=False)
         if self.known_at is not None:
             table = table.filter(pc.less_equal(table["ingested_at"], pa.scalar(self.known_at, INSTANT)))
-        return {name: table[name].combine_chunks() for name in names}
+        return {name: _whole(table[name]) for name in names}
 
     def _asks_available(self, block: Block) -> bool:
         """Whether a row of the block could have become available after an instant that its event time is not after."""
@@ -141,6 +141,11 @@ def _tasks(layer: Layer, first_keys: pa.Array) -> list[tuple[Part, int, int, int
             if start < end:
                 tasks.append((part, number, start, end))
     return tasks
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    """In one piece; Arrow copies even what is in one already."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def _microseconds(instants: pa.Array) -> Numbers:

@@ -43,6 +43,8 @@ class Spine:
     @cached_property
     def ordered(self) -> npt.NDArray[np.int64]:
         """Positions of the rows that have a whole key, by key and instant, as the history is ordered."""
+        if len(self.keys) == 1 and pa.types.is_integer(self.keys[0].type) and not self.keys[0].null_count:
+            return _order(self.keys[0].to_numpy(), self.instants)
         has_key = np.ones(len(self.instants), dtype=bool)
         for key in self.keys:
             has_key &= key.is_valid().to_numpy(zero_copy_only=False)
