@@ -3,6 +3,9 @@
 End to end is what `train` does with a training set that was read: backtest, choice, calibration, fit, deciles. The
 floor is `fit` of the estimators that the chosen candidate is made of, on the very matrix that they were given, ready in
 memory. CHURN_TRAINING_ROWS=1000000 is the full size.
+
+Both are run in turns, and the least of each counts: a boosting whose threads wait for each other at every tree takes up
+to half as long again where the machine does anything else.
 """
 
 from __future__ import annotations
@@ -16,18 +19,21 @@ from datetime import UTC, datetime, timedelta
 from resource import RUSAGE_SELF, getrusage
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from bench.result import Result
 from include.models.churn.candidates import LabelledRows, boosting, logistic
+from include.models.churn.columns import Matrix
 from include.models.churn.inputs import INPUTS
-from include.models.churn.parts import LinearPart, TreesPart
+from include.models.churn.parts import LinearPart, Part, TreesPart
 from include.models.churn.train import fit_model
 
 ROWS = int(os.environ.get("CHURN_TRAINING_ROWS", "50000"))
 FULL_ROWS = 1_000_000
 SNAPSHOTS = 26
 FIRST = datetime(2024, 1, 1, tzinfo=UTC)
+ROUNDS = 2
 
 
 def run() -> list[Result]:
@@ -54,26 +60,31 @@ def measure(rows: int) -> dict[str, float | int | str]:
     """Seconds of both, ours first; peak memory of ours."""
     training = made_up(rows)
     test_at = FIRST + timedelta(days=14 * (SNAPSHOTS - 1) + 90)
-    started = time.perf_counter()
-    _, model = fit_model(training, [], test_at=test_at, horizon_days=90, seed=0)
-    ours = time.perf_counter() - started
-    megabytes = getrusage(RUSAGE_SELF).ru_maxrss / 1024
-    seen = model.seen(model.columns.matrix(training.table))
-    outcomes, floor = training.outcomes, 0.0
-    for part in model.parts:
+    ours, floors, megabytes = [], [], 0.0
+    for _ in range(ROUNDS):
         started = time.perf_counter()
-        if isinstance(part, TreesPart):
-            boosting(seed=0).fit(seen, outcomes)
-        elif isinstance(part, LinearPart):
-            terms = part.terms(seen)
-            started = time.perf_counter()
-            logistic().fit(terms, outcomes)
-        floor += time.perf_counter() - started
-    made_of = " and ".join(type(part).__name__ for part in model.parts)
+        _, model = fit_model(training, [], test_at=test_at, horizon_days=90, seed=0)
+        ours.append(time.perf_counter() - started)
+        megabytes = megabytes or getrusage(RUSAGE_SELF).ru_maxrss / 1024
+        seen = model.seen(model.columns.matrix(training.table))
+        floors.append(sum(_seconds_of_fit(part, seen, training.outcomes) for part in model.parts))
     return {
-        "rows": len(training), "ours": ours, "floor": floor, "columns": seen.shape[1], "megabytes": megabytes,
-        "made_of": made_of,
+        "rows": len(training), "ours": min(ours), "floor": min(floors), "columns": seen.shape[1],
+        "megabytes": megabytes, "made_of": " and ".join(type(part).__name__ for part in model.parts),
     }  # fmt: skip
+
+
+def _seconds_of_fit(part: Part, seen: Matrix, outcomes: npt.NDArray[np.bool_]) -> float:
+    """Of scikit-learn's fit of a part; what it needs is made before."""
+    if isinstance(part, TreesPart):
+        estimator, inputs = boosting(seed=0), seen
+    elif isinstance(part, LinearPart):
+        estimator, inputs = logistic(), part.terms(seen)
+    else:
+        return 0.0
+    started = time.perf_counter()
+    estimator.fit(inputs, outcomes)
+    return time.perf_counter() - started
 
 
 def made_up(rows: int) -> LabelledRows:

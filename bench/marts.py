@@ -5,12 +5,15 @@ first time, by the refresh that the DAG runs, those first that others are made o
 and two threads; `bench/duckdb_marts` asks it the same questions in its own words, and each answer is compared with
 ours. A mart's seconds are its own and those of the marts that it is made of, as DuckDB's are all of its script's; the
 lines about all together count every mart once. The catalogue is about this warehouse and has no peer.
+
+What bounds them is asked too: the same plain SELECT of both, as little as any mart must do over these tables.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import statistics
 import subprocess
 import tempfile
 import time
@@ -28,7 +31,7 @@ from bench.marts_shop import FACTS, UNTIL, fill_shop, load_next_day
 from bench.own_environment import EnvironmentUnavailable
 from bench.result import Result
 from bench.warehouse import fresh_warehouse
-from include.analytics.refresh import refresh
+from include.analytics.refresh import SETTINGS, refresh
 from include.analytics.registry import MARTS
 from include.entities.window import Window
 from include.warehouse.connection import connect_warehouse
@@ -50,6 +53,18 @@ QUESTIONS = {
     "customer_lifetime": ("customer_lifetime", "repeat_rates"),
 }
 """What is asked of both: the marts of the registry that are the answer."""
+FLOORS = {
+    "lines_by_product": """
+        SELECT product_id, sum(quantity) AS unit_count, sum(total_amount) AS total_amount
+        FROM shop.order_lines GROUP BY product_id
+    """,
+    "lines_of_paid_orders": """
+        SELECT orders.currency, count(*) AS line_count, sum(order_lines.total_amount) AS total_amount
+        FROM shop.orders INNER JOIN shop.order_lines ON orders.order_id = order_lines.order_id
+        WHERE orders.paid_at IS NOT NULL GROUP BY orders.currency
+    """,
+}
+"""As little as a mart must do over these tables: read and add up, or join and add up. The same text for both."""
 NOT_ASKED = {
     "correlations": {"pearson_p_value", "pearson_q_value", "spearman_p_value", "spearman_q_value"},
     "customer_lifetime": {
@@ -73,6 +88,8 @@ class Seconds:
     peer_name: str = "DuckDB"
     day: dict[str, float] = field(default_factory=dict)
     peer: dict[str, float] = field(default_factory=dict)
+    floors: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Ours and the peer's."""
     differences: list[str] = field(default_factory=list)
 
 
@@ -117,6 +134,24 @@ def _ask_peer(conn: Connection, folder: Path, seconds: Seconds) -> None:
         seconds.peer[question] = answer["seconds"]
         for mart in answers:
             seconds.differences += _differences(conn, mart, folder / f"of.{mart}")
+    for name, select in FLOORS.items():
+        answer = _peer(
+            wanted="ask", folder=str(folder), script=f"CREATE TABLE {name} AS {select}", results=(), rounds=ROUNDS,
+            variables={},
+        )  # fmt: skip
+        seconds.floors[name] = (_seconds_of(conn, select), answer["seconds"])
+
+
+def _seconds_of(conn: Connection, select: str) -> float:
+    """Median of as many rounds as the peer's, with the settings of a refresh, into a table as a mart is made."""
+    rounds = []
+    for _ in range(ROUNDS):
+        conn.execute(SETTINGS)
+        started = time.perf_counter()
+        conn.execute(f"CREATE TEMP TABLE answer ON COMMIT DROP AS {select}")
+        rounds.append(time.perf_counter() - started)
+        conn.rollback()
+    return statistics.median(rounds)
 
 
 def _peer(**asked: object) -> Any:
@@ -205,6 +240,16 @@ def _against_peer(seconds: Seconds) -> list[Result]:
     asked = _made_of(tuple(name for question in seconds.peer for name in QUESTIONS[question]))
     return [
         *results,
+        *(
+            Result(
+                name=f"analytics.floor_{name}_times_duckdb",
+                value=ours / peer,
+                unit="times",
+                against=seconds.peer_name,
+                detail=f"{ours:.2f} s against {peer:.2f} s; {SIZE}; the same plain SELECT",
+            )
+            for name, (ours, peer) in seconds.floors.items()
+        ),
         _times(seconds, "together", asked, sum(seconds.peer.values()), goal=None),
         Result(
             name="analytics.answers_that_differ",

@@ -18,7 +18,8 @@ from include.warehouse.receipts import Receipt, write_receipt
 
 logger = logging.getLogger(__name__)
 
-_SETTINGS = "SET LOCAL work_mem = '256MB'"
+SETTINGS = "SET LOCAL work_mem = '256MB'"
+"""Of the transaction in which a mart is made."""
 _MANY = 0.1
 """Share of the rows made anew above which the planner's statistics are made anew too, if all rows were."""
 
@@ -76,7 +77,7 @@ def refresh(
     began = time.monotonic()
     with conn.transaction():
         conn.execute("SELECT pg_advisory_xact_lock(hashtext('regulars.marts'), hashtext(%s))", (mart.name,))
-        conn.execute(_SETTINGS)
+        conn.execute(SETTINGS)
         asked = {name: value for name, value in (settings or {}).items() if f"analytics.{name}()" in mart.query}
         digest = hashlib.sha256("".join((mart.query, *map(str, sorted(asked.items())))).encode()).hexdigest()
         is_known = conn.execute(
