@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from include.analytics.mart import Mart
+from include.analytics.mart import ByDay, Mart
 
 FUNNEL_DAILY = Mart(
     name="funnel_daily",
     key=("day_on", "funnel_kind", "order_kind", "source", "device", "step_number"),
     inputs=("shop.events",),
-    day_column="day_on",
-    looks_back_days=1,
-    looks_ahead_days=7,
+    kept_up=ByDay("day_on", looks_back_days=1, looks_ahead_days=7),
 )
 BASKETS_DAILY = Mart(
     name="baskets_daily",
     key=("sold_on", "order_id"),
     inputs=("shop.orders", "shop.order_lines"),
-    day_column="sold_on",
+    kept_up=ByDay("sold_on"),
 )
 MARKET_BASKET = Mart(
     name="market_basket",
@@ -27,7 +25,7 @@ PRODUCT_SALES_DAILY = Mart(
     name="product_sales_daily",
     key=("sold_on", "product_id", "currency"),
     inputs=("shop.orders", "shop.order_lines", "shop.refunds", "shop.refund_lines"),
-    day_column="sold_on",
+    kept_up=ByDay("sold_on"),
 )
 PRODUCT_PERFORMANCE = Mart(
     name="product_performance",

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from include.analytics.mart import Mart
+from include.analytics.mart import ByCustomer, ByMonth, Mart
 
 CUSTOMER_HISTORIES = Mart(
     name="customer_histories",
     key=("customer_id", "currency"),
     inputs=("shop.orders", "shop.refunds"),
-    customer_column="customer_id",
+    kept_up=ByCustomer("customer_id"),
 )
 CUSTOMER_LIFETIME = Mart(
     name="customer_lifetime",
     key=("customer_id", "currency"),
     inputs=("analytics.customer_histories", "ml.lifetime_models", "ml.lifetime_values"),
-    customer_column="customer_id",
+    kept_up=ByCustomer("customer_id"),
 )
 REPEAT_RATES = Mart(
     name="repeat_rates",
@@ -25,7 +25,7 @@ COHORT_MONTHS = Mart(
     name="cohort_months",
     key=("cohort_month", "currency", "month_on"),
     inputs=("analytics.customer_histories",),
-    month_column="month_on",
+    kept_up=ByMonth("month_on"),
 )
 COHORT_RETENTION = Mart(
     name="cohort_retention",
@@ -41,7 +41,7 @@ RFM_MOVEMENTS = Mart(
     name="rfm_movements",
     key=("month_on", "currency", "from_segment", "to_segment"),
     inputs=("analytics.customer_histories",),
-    month_column="month_on",
+    kept_up=ByMonth("month_on"),
 )
 RFM_SEGMENTS = Mart(
     name="rfm_segments",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from include.analytics.mart import Mart
+from include.analytics.mart import ByDay, Mart
 
 MARTS_OF_MONEY = (
     Mart(
@@ -14,7 +14,7 @@ MARTS_OF_MONEY = (
         name="order_values_daily",
         key=("sold_on", "currency", "scope", "scope_value"),
         inputs=("shop.orders", "shop.order_lines", "shop.product_versions"),
-        day_column="sold_on",
+        kept_up=ByDay("sold_on"),
     ),
     Mart(
         name="order_value_statistics",

@@ -93,15 +93,16 @@ def refresh(
         if stale.count is None and counts.written > _MANY * counts.received:
             conn.execute(sql.SQL("ANALYZE {}").format(_table(mart)))
         seconds = time.monotonic() - began
+        grain = mart.kept_up.grain if mart.kept_up else "days"
         _keep_state(conn, mart, digest=digest, time_zone=time_zone, until=until, seconds=seconds, now=now)
         receipt = Receipt(
             step="refresh", entity=mart.name, window=window, received=counts.received, inserted=counts.inserted,
             updated=counts.updated, unchanged=counts.received - counts.inserted - counts.updated,
             deleted=counts.deleted, seconds=seconds,
-            details={mart.grain: stale.count, "data_until": until.isoformat() if until else None},
+            details={grain: stale.count, "data_until": until.isoformat() if until else None},
         )  # fmt: skip
         write_receipt(conn, receipt, now=now)
-    logger.info("%s %s=%s", receipt, mart.grain, "all" if stale.count is None else stale.count)
+    logger.info("%s %s=%s", receipt, grain, "all" if stale.count is None else stale.count)
     return receipt
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from include.analytics.catalogue import MARTS_OF_CATALOGUE
-from include.analytics.mart import BadMart, Mart
+from include.analytics.mart import BadMart, ByDay, Mart
 from include.analytics.marts_of_behaviour import MARTS_OF_BEHAVIOUR
 from include.analytics.marts_of_customers import MARTS_OF_CUSTOMERS
 from include.analytics.marts_of_money import MARTS_OF_MONEY
@@ -12,7 +12,7 @@ SALES_DAILY = Mart(
     name="sales_daily",
     key=("sold_on", "currency"),
     inputs=("shop.orders", "shop.refunds"),
-    day_column="sold_on",
+    kept_up=ByDay("sold_on"),
 )
 
 MARTS: dict[str, Mart] = {

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from psycopg import Connection, sql
 
-from include.analytics.mart import Mart
+from include.analytics.mart import ByCustomer, ByDay, ByMonth, Mart
 
 DAY = timedelta(days=1)
 _MOST_PARTS = 60
@@ -73,14 +73,17 @@ def take_stale(conn: Connection, mart: Mart, *, time_zone: str, until: datetime 
     :param until: end of what was loaded; what becomes known by its move is stale too in a mart with months. Of the time
         after `now` nothing is known, whatever was loaded.
     """
-    if mart.customer_column:
-        return _stale_customers(conn, mart, mart.customer_column)
-    days = _take_days(conn, mart, time_zone)
-    if mart.month_column:
-        return _stale_months(conn, mart, mart.month_column, days, time_zone=time_zone, until=until, now=now)
-    if mart.day_column:
-        parts = tuple(_stretches(days, mart.day_column))
-        return Stale(len(days), parts) if len(parts) <= _MOST_PARTS else ALL
+    match mart.kept_up:
+        case ByCustomer(column):
+            return _stale_customers(conn, mart, column)
+        case ByMonth(column):
+            days = _take_days(conn, mart, time_zone)
+            return _stale_months(conn, mart, column, days, time_zone=time_zone, until=until, now=now)
+        case ByDay(column) as by_day:
+            shifts = range(-by_day.looks_ahead_days, by_day.looks_back_days + 1)
+            days = {day + number * DAY for day in _take_days(conn, mart, time_zone) for number in shifts}
+            parts = tuple(_stretches(sorted(days), column))
+            return Stale(len(days), parts) if len(parts) <= _MOST_PARTS else ALL
     return ALL
 
 
@@ -88,14 +91,13 @@ def _beginning(day: date, time_zone: str) -> str:
     return datetime.combine(day, clock_time(), ZoneInfo(time_zone)).astimezone(UTC).isoformat()
 
 
-def _take_days(conn: Connection, mart: Mart, time_zone: str) -> list[date]:
-    """Days in the shop's time zone whose rows are made of changed facts, in order."""
+def _take_days(conn: Connection, mart: Mart, time_zone: str) -> set[date]:
+    """Days in the shop's time zone with changed facts."""
     taken = conn.execute("DELETE FROM analytics.stale_days WHERE mart = %s RETURNING stale_on", (mart.name,)).fetchall()
     days = {day for (day,) in taken}
     if time_zone != "UTC":  # A day in UTC lies in two of the shop's, either side of it.
         days |= {day + shift for day in days for shift in (-DAY, DAY)}
-    shifts = [number * DAY for number in range(-mart.looks_ahead_days, mart.looks_back_days + 1)]
-    return sorted({day + shift for day in days for shift in shifts})
+    return days
 
 
 def _stretches(days: list[date], column: str) -> Iterator[Part]:
@@ -114,7 +116,7 @@ def _stale_months(
     conn: Connection,
     mart: Mart,
     column: str,
-    days: list[date],
+    days: set[date],
     *,
     time_zone: str,
     until: datetime | None,
@@ -129,7 +131,7 @@ def _stale_months(
     if seen_until != until:
         if seen_until is None or until is None:
             return ALL
-        days = [*days, min(seen_until, until).astimezone(ZoneInfo(time_zone)).date()]
+        days = days | {min(seen_until, until).astimezone(ZoneInfo(time_zone)).date()}
     if not days:
         return Stale(0, ())
     return Stale(len(days), (Part(column=column, first=min(days).replace(day=1)),))

@@ -9,6 +9,7 @@ import pytest
 from psycopg import Connection, sql
 from psycopg.errors import NumericValueOutOfRange
 
+from include.analytics.mart import ByDay
 from include.analytics.refresh import data_until, refresh
 from include.analytics.registry import MARTS, UnknownMart, mart_named
 from include.entities.window import Window
@@ -25,7 +26,7 @@ FAILING = """
 CREATE FUNCTION public.fail() RETURNS trigger LANGUAGE plpgsql AS
 'BEGIN RAISE numeric_value_out_of_range; END'
 """
-DAILY = [name for name, mart in MARTS.items() if mart.day_column]
+DAILY = {name: mart.kept_up for name, mart in MARTS.items() if isinstance(mart.kept_up, ByDay)}
 
 
 def refresh_all(
@@ -152,7 +153,7 @@ def test_only_the_days_that_changed_are_made_anew(warehouse, name):
     warehouse.execute("UPDATE shop.events SET properties = '{\"a\": 1}' WHERE occurred_at::date = %s", (last,))
     warehouse.commit()
     receipt = refresh(warehouse, MARTS[name], window=WINDOW, until=UNTIL, now=NOW)
-    assert 1 <= receipt.details["days"] <= 3 + MARTS[name].looks_back_days + MARTS[name].looks_ahead_days
+    assert 1 <= receipt.details["days"] <= 3 + DAILY[name].looks_back_days + DAILY[name].looks_ahead_days
     whole = refresh(warehouse, MARTS[name], window=WINDOW, until=UNTIL, now=NOW, rebuild=True)
     assert whole.details["days"] is None
     assert receipt.received < whole.received

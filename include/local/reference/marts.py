@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from psycopg import Connection
 
-from include.analytics.mart import Mart
+from include.analytics.mart import ByCustomer, ByDay, ByMonth, Mart
 from include.analytics.registry import MARTS
 from include.local.reference.markdown import code, codes, page, table
 
@@ -35,12 +35,13 @@ def _told(conn: Connection, mart: Mart) -> str:
 
 
 def _anew(mart: Mart) -> str:
-    if mart.day_column:
-        return f"the days ({code(mart.day_column)}) whose facts changed"
-    if mart.month_column:
-        return f"the months ({code(mart.month_column)}) from the first change on"
-    if mart.customer_column:
-        return f"the customers ({code(mart.customer_column)}) whose facts changed"
+    match mart.kept_up:
+        case ByDay(column):
+            return f"the days ({code(column)}) whose facts changed"
+        case ByMonth(column):
+            return f"the months ({code(column)}) from the first change on"
+        case ByCustomer(column):
+            return f"the customers ({code(column)}) whose facts changed"
     return "as a whole; only rows that differ are written"
 
 
