@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from datetime import timedelta
 from typing import Any, Protocol
 
-import pyarrow as pa
 import pytest
 
-from include.entities.customers import CUSTOMERS, Customer
-from include.entities.entity import DIGEST, Entity, Expectation
-from include.entities.events import EVENTS, Event
-from include.entities.orders import ORDER_LINES, ORDERS, Order, OrderLine
-from include.entities.products import PRODUCTS, Product
-from include.entities.weather_daily import WEATHER_DAILY, WeatherDay
+from include.entities.customers import CUSTOMERS
+from include.entities.entity import Entity, Expectation
+from include.entities.events import EVENTS
+from include.entities.orders import ORDER_LINES, ORDERS
+from include.entities.products import PRODUCTS
+from include.entities.weather_daily import WEATHER_DAILY
 from include.entities.window import Window
 from include.ingestion.drift import KnownField, SchemaChange
 from include.ingestion.quality import QualityResult
@@ -27,10 +25,21 @@ from include.warehouse.receipts import Receipt
 from include.warehouse.repository import Repository
 from include.warehouse.upsert import Rejected
 from tests.record_digest import digest_of
+from tests.warehouse_records import (
+    EPOCH,
+    NOW,
+    WINDOW,
+    customer,
+    digest,
+    event,
+    line,
+    lines_of,
+    order,
+    product,
+    table_of,
+    weather,
+)
 
-EPOCH = datetime(2024, 1, 1, tzinfo=UTC)
-WINDOW = Window(EPOCH, EPOCH + timedelta(days=1))
-NOW = datetime(2024, 1, 2, 3, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
 COUNTS = ("received", "inserted", "updated", "unchanged", "stale", "duplicate", "quarantined", "deleted")
 
@@ -49,55 +58,6 @@ class Stores(Protocol):
     def kept_schema_changes(self) -> list[SchemaChange]: ...
 
     def kept_quality_results(self) -> list[tuple[str, str, bool, int, int]]: ...
-
-
-def customer(key: int, hour: int = 0, **values: Any) -> Customer:
-    known = {"email": None, "first_name": None, "last_name": None, "country": None, "registered_at": None}
-    return Customer(
-        customer_id=key, is_paying=False, source_updated_at=EPOCH + timedelta(hours=hour), **{**known, **values}
-    )
-
-
-def line(order: int, number: int, quantity: int = 1) -> OrderLine:
-    return OrderLine(
-        order_id=order, line_id=number, kind="product", product_id=7, sku="S", name="a cup", quantity=quantity,
-        unit_price=Decimal("2.5000"), total_amount=Decimal("2.5000") * quantity,
-    )  # fmt: skip
-
-
-def order(key: int, hour: int = 0, *, lines: Sequence[OrderLine] = (), placed_day: int = 0, number: str = "") -> Order:
-    nothing = Decimal("0.0000")
-    return Order(
-        order_id=key, order_number=number or str(key), customer_id=None, status="processing", currency="GBP",
-        total_amount=nothing, discount_amount=nothing, shipping_amount=nothing, tax_amount=nothing, country=None,
-        placed_at=EPOCH + timedelta(days=placed_day), paid_at=None, completed_at=None, cancelled_at=None,
-        source_updated_at=EPOCH + timedelta(hours=hour), lines=tuple(lines),
-    )  # fmt: skip
-
-
-def weather(day: int, hour: int, *, warmest: float) -> WeatherDay:
-    return WeatherDay(
-        location="London", weather_on=(EPOCH + timedelta(days=day)).date(), country="GB", latitude=51.5,
-        longitude=-0.12, temperature_max_celsius=warmest, temperature_min_celsius=None, precipitation_mm=None,
-        wind_speed_max_kmh=None, source_updated_at=EPOCH + timedelta(hours=hour),
-    )  # fmt: skip
-
-
-def digest(record: Any) -> bytes:
-    return digest_of(replace(record, source_updated_at=EPOCH))
-
-
-def table_of(entity: Entity, records: Sequence[Any]) -> pa.Table:
-    versions = [record.source_updated_at for record in records]
-    return entity.to_arrow(records, versions=versions, digests=[digest(record) for record in records])
-
-
-def lines_of(orders: Sequence[Order]) -> pa.Table:
-    owners = [each for each in orders for _ in each.lines]
-    lines = [each for one in orders for each in one.lines]
-    versions = [owner.source_updated_at for owner in owners]
-    table = ORDER_LINES.to_arrow(lines, versions=versions, digests=[digest_of(each) for each in lines])
-    return table.append_column("parent_digest", pa.array([digest(owner) for owner in owners], DIGEST))
 
 
 def upsert(repository: Repository, entity: Entity, records: Sequence[Any], **options: Any) -> list[dict[str, int]]:
@@ -220,13 +180,17 @@ class WarehouseContract:
         assert again == [counts(received=1, unchanged=1)]
         corrected = upsert(stores.repository, WEATHER_DAILY, [weather(0, 6, warmest=9.7)], now=LATER)
         assert corrected == [counts(received=1, updated=1)]
+        older = upsert(stores.repository, WEATHER_DAILY, [weather(0, 5, warmest=9.5)], now=LATER)
+        assert older == [counts(received=1, stale=1)]
 
     def test_json_objects_are_merged_where_the_entity_says_so(self, stores: Stores) -> None:
         upsert(stores.repository, PRODUCTS, [product(1, attributes={"size": ["S"], "colour": ["red"]})])
-        upsert(stores.repository, PRODUCTS, [product(1, hour=1, attributes={"size": ["L"]})])
+        newest, older = ({"size": ["L"]}, {"size": ["M"], "handle": ["left"]})
+        batch = [product(1, hour=3, attributes=newest), product(1, hour=2, attributes=older)]
+        upsert(stores.repository, PRODUCTS, batch)
         row = stores.repository.get(PRODUCTS, (1,))
         assert row is not None
-        assert row["attributes"] == {"size": ["L"], "colour": ["red"]}
+        assert row["attributes"] == {"size": ["L"], "colour": ["red"], "handle": ["left"]}
 
     def test_json_comes_back_as_it_was(self, stores: Stores) -> None:
         properties = {"page": "/a'; DROP TABLE shop.events; --", "context": {"n": [1, None, "ü"]}}
@@ -487,18 +451,3 @@ class WarehouseContract:
         assert (stores.kept_receipts(), stores.repository.get(CUSTOMERS, (1,))) == before
         assert stores.repository.get(CUSTOMERS, (2,)) is None
         assert stores.kept_rejections() == []
-
-
-def product(key: int, hour: int = 0, *, name: str = "cup", **values: Any) -> Product:
-    known = {"sku": None, "price": Decimal("2.5000"), "currency": "GBP", "categories": ("kitchen",), "attributes": {}}
-    return Product(
-        product_id=key, name=name, stock_status=None, is_published=True,
-        source_updated_at=EPOCH + timedelta(hours=hour), **{**known, "created_at": EPOCH, **values},
-    )  # fmt: skip
-
-
-def event(key: str, properties: dict[str, Any]) -> Event:
-    return Event(
-        event_id=key, event_name="Product Viewed", customer_id=None, anonymous_id="x", product_id=None, order_id=None,
-        properties=properties, occurred_at=EPOCH, source_updated_at=EPOCH,
-    )  # fmt: skip

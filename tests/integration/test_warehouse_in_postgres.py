@@ -14,7 +14,9 @@ from include.entities.orders import ORDER_LINES, ORDERS
 from include.entities.products import PRODUCTS
 from include.entities.weather_daily import WEATHER_DAILY
 from include.warehouse.connection import connect_warehouse
-from tests.warehouse_contract import WarehouseContract, line, order, product, upsert, weather
+from tests.own_database import own_database
+from tests.warehouse_contract import WarehouseContract, upsert
+from tests.warehouse_records import line, order, product, weather
 from tests.warehouse_stores import StoresInMemory, StoresInPostgres
 
 
@@ -27,9 +29,7 @@ class TestWarehouseInPostgres(WarehouseContract):
 @pytest.fixture(scope="module")
 def shared_warehouse(postgres_server) -> Iterator[psycopg.Connection]:
     """One database for all examples of a property; each example empties the tables it uses."""
-    with psycopg.connect(postgres_server.dsn("postgres"), autocommit=True) as admin:
-        admin.execute("CREATE DATABASE repository_properties TEMPLATE template_warehouse")
-    with connect_warehouse(postgres_server.dsn("repository_properties")) as conn:
+    with own_database(postgres_server, "repository_properties") as dsn, connect_warehouse(dsn) as conn:
         yield conn
 
 
