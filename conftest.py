@@ -1,3 +1,3 @@
 """Plugins of the whole test run."""
 
-pytest_plugins = ("tests.not_run",)
+pytest_plugins = ("tests.in_memory", "tests.not_run")
