@@ -76,8 +76,12 @@ def series_of(
         "net_amount": by_day.sum().astype(float).reindex(calendar, fill_value=0.0),
         "order_count": by_day.size().reindex(calendar, fill_value=0).astype(float),
     }
-    for name in WEATHER:
-        series[name] = pd.DataFrame(weather_days).groupby("weather_on")[name].mean().dropna()
+    return series | weather_and_market(weather_days, price_days)
+
+
+def weather_and_market(weather_days: list[dict[str, Any]], price_days: list[dict[str, Any]]) -> dict[str, pd.Series]:
+    """Means over places and symbols by day."""
+    series = {name: pd.DataFrame(weather_days).groupby("weather_on")[name].mean().dropna() for name in WEATHER}
     stocks = pd.DataFrame(price_days).sort_values("traded_on")
     returns = stocks["close_price"].astype(float).groupby(stocks["symbol"]).pct_change()
     series["stock_return_share"] = returns.groupby(stocks["traded_on"]).mean().dropna()

@@ -123,22 +123,27 @@ def shop(conn: Connection, seed: int) -> list:
 
 def plain_groups(facts: list) -> Groups:
     """What the paid orders of each kind are worth."""
-    versions = defaultdict(list)
-    for fact in facts:
-        if isinstance(fact, Version):
-            versions[fact.product_id].append((fact.known_from or datetime.min.replace(tzinfo=UTC), fact.categories))
+    versions = versions_of([fact for fact in facts if isinstance(fact, Version)])
     groups: Groups = defaultdict(list)
     for order in orders_in(facts):
         if order.paid_at is None:
             continue
         groups["all", ""].append(order.amount)
         groups["country", ("DE", "AT", "")[order.order_id % 3]].append(order.amount)
-        for category, amount in _categories_of(order, versions).items():
+        for category, amount in categories_of(order, versions).items():
             groups["category", category].append(amount)
     return groups
 
 
-def _categories_of(order: Order, versions: dict) -> dict[str, Decimal]:
+def versions_of(versions: Sequence[Version]) -> dict[int, list[tuple[datetime, Sequence[str]]]]:
+    """From when on each product was in which categories."""
+    found = defaultdict(list)
+    for version in versions:
+        found[version.product_id].append((version.known_from or datetime.min.replace(tzinfo=UTC), version.categories))
+    return found
+
+
+def categories_of(order: Order, versions: dict) -> dict[str, Decimal]:
     own: dict[str, Decimal] = defaultdict(Decimal)
     for line in order.lines:
         if line.kind == "product":

@@ -59,7 +59,11 @@ def random_lines(seed: int, *, products: int = 12, count: int = 800) -> pd.DataF
                 "kind": "fee" if rng.random() < 0.03 else "product",
             }
         )
-    return pd.DataFrame(lines).astype({"product_id": "Int64"})
+    return with_amounts(pd.DataFrame(lines).astype({"product_id": "Int64"}))
+
+
+def with_amounts(lines: pd.DataFrame) -> pd.DataFrame:
+    return lines.assign(amount=lines["price"] * lines["quantity"])
 
 
 def load(conn: Connection, lines: pd.DataFrame) -> None:
@@ -100,7 +104,6 @@ def days_of(lines: pd.DataFrame, time_zone: str) -> pd.DataFrame:
     """Units and amounts by product, currency and day."""
     known = lines[(lines["kind"] == "product") & lines["product_id"].notna()].copy()
     known["day"] = [at.astimezone(ZoneInfo(time_zone)).date() for at in known["at"]]
-    known["amount"] = known["price"] * known["quantity"]
     for name, is_return in (("sold", False), ("returned", True)):
         of_kind = known["is_return"] == is_return
         known[f"{name}_units"] = known["quantity"].where(of_kind, 0)
@@ -164,7 +167,7 @@ def _weeks(own: pd.DataFrame, *, first: date, last: date) -> pd.DataFrame:
     weeks = own.assign(week=[day - timedelta(days=day.weekday()) for day in own["day"]])
     weeks = weeks.groupby("week")[["sold_units", "sold_amount"]].sum()
     is_whole = [first <= week and week + timedelta(days=6) <= last for week in weeks.index]
-    return weeks[np.array(is_whole, dtype=bool) & (weeks["sold_units"] > 0)]
+    return weeks[np.array(is_whole, dtype=bool) & (weeks["sold_units"] > 0) & (weeks["sold_amount"] > 0)]
 
 
 def _elasticity(weeks: pd.DataFrame) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -49,13 +50,15 @@ BY_HAND: list[Line] = [
 ]
 
 
-def made_up(seed: int) -> list[Line]:
+def made_up(
+    seed: int, *, invoices: int = 150, customers: Sequence[str] = ("", "12346", "12347", "17850", "18287")
+) -> list[Line]:
     """Some hundred lines in which everything odd of the real file is common."""
     draw = random.Random(seed)
     lines: list[Line] = []
-    for number in range(150):
+    for number in range(invoices):
         prefix = draw.choices(["", "C", "A"], [8, 3, 1])[0]
-        customer = draw.choice(["", "12346", "12347", "17850", "18287"])
+        customer = draw.choice(customers)
         moment = datetime(2010, 12, 1, tzinfo=UTC) + timedelta(minutes=draw.randrange(0, 80 * 24 * 60))
         for _ in range(draw.randint(1, 6)):
             code = draw.choice(["85123A", "22752", "gift_0001_20", "DCGSSBOY", *SHIPPING, *FEES])
