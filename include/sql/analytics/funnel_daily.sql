@@ -13,9 +13,11 @@ WITH steps (step_number, step) AS (
 ),
 
 -- A moment is an instant in microseconds times 8 and the number of the step: one order for all events.
-visit_events AS (
+known_events AS MATERIALIZED (
     SELECT
         steps.step_number,
+        events.customer_id,
+        events.occurred_at,
         (date_part('epoch', events.occurred_at) * 1000000)::BIGINT * 8 + coalesce(steps.step_number, 0) AS moment,
         coalesce(
             'session ' || nullif(events.properties #>> '{context,sessionId}', ''),
@@ -23,70 +25,74 @@ visit_events AS (
             'customer ' || events.customer_id,
             'event ' || events.event_id
         ) COLLATE "C" AS visit_key,  -- noqa: RF02
-        nullif(events.properties #>> '{context,sessionId}', '') IS NOT NULL AS is_named,
-        CASE WHEN steps.step_number = 1 THEN events.properties #>> '{context,campaign,source}' END AS source,
-        CASE WHEN steps.step_number = 1 THEN events.properties #>> '{context,device,type}' END AS device
+        CASE
+            WHEN steps.step_number = 1
+                THEN coalesce(nullif(events.properties #>> '{context,campaign,source}', ''), 'direct')
+        END AS source,
+        CASE
+            WHEN steps.step_number = 1
+                THEN coalesce(nullif(events.properties #>> '{context,device,type}', ''), 'unknown')
+        END AS device
     FROM shop.events
     LEFT JOIN steps ON events.event_name = steps.step
     WHERE
         events.occurred_at >= analytics.from_instant() - INTERVAL '24 hours'
-        AND events.occurred_at < analytics.until_instant() + INTERVAL '24 hours'
+        AND events.occurred_at < analytics.until_instant() + INTERVAL '168 hours'
 ),
 
-beginnings AS (
+-- The keys of visits begin alike, and text is slow to tell apart by its end: their hashes come first in each order.
+visit_events AS (
     SELECT
         *,
-        CASE
-            WHEN
-                (moment >> 3) - (lag(moment) OVER visit >> 3)
-                < CASE WHEN is_named THEN 86400000000 ELSE 1800000000 END
-                THEN NULL
-            ELSE moment >> 3
-        END AS beginning
-    FROM visit_events
-    WINDOW visit AS (PARTITION BY visit_key ORDER BY moment)
+        lag(moment) OVER visit AS moment_before
+    FROM (SELECT *, hashtextextended(visit_key, 0) AS visit_hash FROM known_events) AS hashed  -- noqa: LT09
+    WINDOW visit AS (PARTITION BY visit_hash, visit_key ORDER BY moment, source, device)
 ),
 
 session_events AS (
     SELECT
         *,
-        max(beginning) OVER (PARTITION BY visit_key ORDER BY moment ROWS UNBOUNDED PRECEDING) AS began
-    FROM beginnings
+        max(occurred_at) FILTER (WHERE goes_on IS NOT TRUE) OVER visit AS began
+    FROM (
+        SELECT
+            *,
+            (moment >> 3) - (moment_before >> 3)
+            < CASE WHEN visit_key LIKE 'session %' THEN 86400000000 ELSE 1800000000 END AS goes_on
+        FROM visit_events
+    ) AS parted
+    WINDOW visit AS (
+        PARTITION BY visit_hash, visit_key ORDER BY moment, source, device ROWS UNBOUNDED PRECEDING
+    )
 ),
 
--- Whose steps they are: a session's, by its key and beginning, or a customer's.
+-- Whose steps they are: a session's, by its key and beginning, or a customer's. A view of a session right after another
+-- one comes no further than that, and is left out; one of a customer may, whose time runs from each view.
 unit_events AS (
     SELECT
-        'session' AS funnel_kind,
+        visit_hash AS unit_hash,
         visit_key AS unit_key,
         began,
+        began AS counts_from,
+        86400000000 AS longest,
         moment,
         step_number,
         source,
-        device,
-        86400000000 AS longest
+        device
     FROM session_events
-    WHERE
-        step_number IS NOT NULL
-        AND (moment >> 3) - began <= 86400000000
-        AND TIMESTAMPTZ 'epoch' + began * INTERVAL '1 microsecond' >= analytics.from_instant()
-        AND TIMESTAMPTZ 'epoch' + began * INTERVAL '1 microsecond' < analytics.until_instant()
+    WHERE step_number > 1 OR (step_number = 1 AND (goes_on AND moment_before & 7 = 1) IS NOT TRUE)
     UNION ALL
     SELECT
-        'customer' AS funnel_kind,
-        events.customer_id::TEXT COLLATE "C" AS unit_key,  -- noqa: RF02
+        customer_id AS unit_hash,
+        NULL AS unit_key,
         NULL AS began,
-        (date_part('epoch', events.occurred_at) * 1000000)::BIGINT * 8 + steps.step_number AS moment,
-        steps.step_number,
-        CASE WHEN steps.step_number = 1 THEN events.properties #>> '{context,campaign,source}' END AS source,
-        CASE WHEN steps.step_number = 1 THEN events.properties #>> '{context,device,type}' END AS device,
-        604800000000 AS longest
-    FROM shop.events
-    INNER JOIN steps ON events.event_name = steps.step
-    WHERE
-        events.customer_id IS NOT NULL
-        AND events.occurred_at >= analytics.from_instant()
-        AND events.occurred_at < analytics.until_instant() + INTERVAL '168 hours'
+        occurred_at AS counts_from,
+        604800000000 AS longest,
+        moment,
+        step_number,
+        source,
+        device
+    FROM known_events
+    WHERE step_number IS NOT NULL AND customer_id IS NOT NULL
 ),
 
 -- Read from the last event to the first, the smallest moment so far is that of the next event.
@@ -98,105 +104,94 @@ next_events AS (
         min(moment) FILTER (WHERE step_number = 3) OVER backwards AS checkout_moment,
         min(moment) FILTER (WHERE step_number = 4) OVER backwards AS order_moment
     FROM unit_events
-    WINDOW backwards AS (
-        PARTITION BY funnel_kind, unit_key, began ORDER BY moment DESC ROWS UNBOUNDED PRECEDING
-    )
+    WINDOW backwards AS (PARTITION BY unit_hash, began, unit_key ORDER BY moment DESC ROWS UNBOUNDED PRECEDING)
 ),
 
--- What follows the next checkout: the later a checkout, the later is what follows it.
+-- After the next checkout: the next order, and the next step that a strict order may not have before it. The later a
+-- checkout, the later is what follows it; least() passes over nulls: what never comes is no hindrance.
 after_checkouts AS (
     SELECT
         *,
-        min(view_moment) FILTER (WHERE step_number = 3) OVER backwards AS checkout_to_view,
-        min(add_moment) FILTER (WHERE step_number = 3) OVER backwards AS checkout_to_add,
-        min(order_moment) FILTER (WHERE step_number = 3) OVER backwards AS checkout_to_order
+        min(order_moment) FILTER (WHERE step_number = 3) OVER backwards AS checkout_order,
+        min(least(view_moment, add_moment)) FILTER (WHERE step_number = 3) OVER backwards AS checkout_other
     FROM next_events
-    WINDOW backwards AS (
-        PARTITION BY funnel_kind, unit_key, began ORDER BY moment DESC ROWS UNBOUNDED PRECEDING
-    )
+    WHERE step_number < 4
+    WINDOW backwards AS (PARTITION BY unit_hash, began, unit_key ORDER BY moment DESC ROWS UNBOUNDED PRECEDING)
 ),
 
--- What follows the next product added, and what follows the checkout after that.
+-- After the next product added: the same about the next checkout, and about the order after that.
 after_adds AS (
     SELECT
         *,
-        min(view_moment) FILTER (WHERE step_number = 2) OVER backwards AS add_to_view,
-        min(checkout_moment) FILTER (WHERE step_number = 2) OVER backwards AS add_to_checkout,
-        min(order_moment) FILTER (WHERE step_number = 2) OVER backwards AS add_to_order,
-        min(checkout_to_view) FILTER (WHERE step_number = 2) OVER backwards AS add_checkout_to_view,
-        min(checkout_to_add) FILTER (WHERE step_number = 2) OVER backwards AS add_checkout_to_add,
-        min(checkout_to_order) FILTER (WHERE step_number = 2) OVER backwards AS add_checkout_to_order
+        min(checkout_moment) FILTER (WHERE step_number = 2) OVER backwards AS add_checkout,
+        min(least(view_moment, order_moment)) FILTER (WHERE step_number = 2) OVER backwards AS add_other,
+        min(checkout_order) FILTER (WHERE step_number = 2) OVER backwards AS add_checkout_order,
+        min(checkout_other) FILTER (WHERE step_number = 2) OVER backwards AS add_checkout_other
     FROM after_checkouts
-    WINDOW backwards AS (
-        PARTITION BY funnel_kind, unit_key, began ORDER BY moment DESC ROWS UNBOUNDED PRECEDING
-    )
+    WHERE step_number < 3
+    WINDOW backwards AS (PARTITION BY unit_hash, began, unit_key ORDER BY moment DESC ROWS UNBOUNDED PRECEDING)
 ),
 
--- From here on times since the view; least() passes over nulls: what never comes is no hindrance.
+-- From here on times since the view.
 attempts AS (
     SELECT
-        views.funnel_kind,
-        views.unit_key,
-        views.began,
-        views.moment,
-        views.longest,
-        orders.order_kind,
-        orders.may_add,
-        orders.may_check_out,
-        orders.may_order,
-        coalesce(nullif(views.source, ''), 'direct') AS source,
-        coalesce(nullif(views.device, ''), 'unknown') AS device,
-        coalesce(views.began, views.moment >> 3) AS counts_from,
-        (views.add_moment >> 3) - (views.moment >> 3) AS to_add,
-        (views.add_to_checkout >> 3) - (views.moment >> 3) AS to_checkout,
-        (views.add_checkout_to_order >> 3) - (views.moment >> 3) AS to_order
-    FROM after_adds AS views
-    CROSS JOIN
-        LATERAL (
-            VALUES
-            ('loose', TRUE, TRUE, TRUE),
-            (
-                'strict',
-                views.add_moment <= least(views.add_moment, views.checkout_moment, views.order_moment),
-                views.add_to_checkout <= least(views.add_to_checkout, views.add_to_view, views.add_to_order),
-                views.add_checkout_to_order
-                <= least(views.add_checkout_to_order, views.add_checkout_to_view, views.add_checkout_to_add)
-            )
-        ) AS orders (order_kind, may_add, may_check_out, may_order)
-    WHERE views.step_number = 1
+        unit_hash,
+        unit_key,
+        began,
+        moment,
+        source,
+        device,
+        (counts_from AT TIME ZONE (SELECT analytics.time_zone()))::DATE AS day_on,
+        (add_moment >> 3) - (moment >> 3) AS to_add,
+        (add_checkout >> 3) - (moment >> 3) AS to_checkout,
+        (add_checkout_order >> 3) - (moment >> 3) AS to_order,
+        (date_part('epoch', counts_from) * 1000000)::BIGINT + longest - (moment >> 3) AS to_end,
+        CASE
+            WHEN add_moment > least(checkout_moment, order_moment) THEN 1
+            WHEN add_checkout > add_other THEN 2
+            WHEN add_checkout_order > add_checkout_other THEN 3
+            ELSE 4
+        END AS strict_step
+    FROM after_adds
+    WHERE
+        step_number = 1
+        AND counts_from >= (SELECT analytics.from_instant())
+        AND counts_from < (SELECT analytics.until_instant())
 ),
 
-dated_attempts AS (
+ordered_attempts AS (
     SELECT
-        *,
-        CASE
-            WHEN (may_add AND to_add <= longest) IS NOT TRUE THEN 1
-            WHEN (may_check_out AND to_checkout <= longest) IS NOT TRUE THEN 2
-            WHEN (may_order AND to_order <= longest) IS NOT TRUE THEN 3
-            ELSE 4
-        END AS step_number,
-        (
-            (TIMESTAMPTZ 'epoch' + counts_from * INTERVAL '1 microsecond') AT TIME ZONE (SELECT analytics.time_zone())
-        )::DATE AS day_on
+        attempts.*,
+        orders.is_strict,
+        least(
+            CASE
+                WHEN attempts.to_order <= attempts.to_end THEN 4
+                WHEN attempts.to_checkout <= attempts.to_end THEN 3
+                WHEN attempts.to_add <= attempts.to_end THEN 2
+                ELSE 1
+            END,
+            CASE WHEN orders.is_strict THEN attempts.strict_step END
+        ) AS step_number
     FROM attempts
-    WHERE TIMESTAMPTZ 'epoch' + counts_from * INTERVAL '1 microsecond' < analytics.until_instant()
+    CROSS JOIN unnest(ARRAY[FALSE, TRUE]) AS orders (is_strict)
+    WHERE attempts.to_end >= 0
 ),
 
 best_attempts AS (
-    SELECT DISTINCT ON (funnel_kind, unit_key, began, day_on, order_kind) *
-    FROM dated_attempts
+    SELECT DISTINCT ON (unit_hash, began, unit_key, day_on, is_strict) *
+    FROM ordered_attempts
     ORDER BY
-        funnel_kind ASC, unit_key ASC, began ASC, day_on ASC, order_kind ASC, step_number DESC, moment ASC,
+        unit_hash ASC, began ASC, unit_key ASC, day_on ASC, is_strict ASC, step_number DESC, moment ASC,
         source ASC, device ASC
 ),
 
 counts AS (
     SELECT
         day_on,
-        funnel_kind,
-        order_kind,
         source,
         device,
+        CASE WHEN began IS NULL THEN 'customer' ELSE 'session' END AS funnel_kind,
+        CASE WHEN is_strict THEN 'strict' ELSE 'loose' END AS order_kind,
         count(*) AS count_1,
         count(*) FILTER (WHERE step_number >= 2) AS count_2,
         count(*) FILTER (WHERE step_number >= 3) AS count_3,
