@@ -35,7 +35,7 @@ STORED_TYPES: dict[FeatureType, str] = {
 Cadence = Literal["daily", "weekly", "monthly"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Feature:
     """One column of a feature view.
 

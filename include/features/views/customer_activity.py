@@ -12,13 +12,9 @@ _MONEY = "currency of the shop"
 _DAYS_IN_WINDOWS = (30, 90, 365)
 
 
-def _feature(name: str, type_: FeatureType, unit: str, description: str) -> Feature:
-    return Feature(name=name, type=type_, unit=unit, description=description)
-
-
 def _in_windows(name: str, type_: FeatureType, unit: str, description: str) -> tuple[Feature, ...]:
     return tuple(
-        _feature(f"{name}_{days}d", type_, unit, f"{description} in the {days} days before the snapshot")
+        Feature(f"{name}_{days}d", type_, unit, f"{description} in the {days} days before the snapshot")
         for days in _DAYS_IN_WINDOWS
     )
 
@@ -36,9 +32,9 @@ CUSTOMER_ACTIVITY = FeatureView(
         *_in_windows(
             "gap_deviation_days", "number", "days", "sample standard deviation of the gaps between purchases that ended"
         ),
-        _feature("typical_gap_days", "number", "days", "mean gap between all purchases so far"),
-        _feature("tenure_days", "number", "days", "time since the first purchase"),
-        _feature("recency_over_typical_gap", "number", "ratio", "time since the last purchase over the typical gap"),
+        Feature("typical_gap_days", "number", "days", "mean gap between all purchases so far"),
+        Feature("tenure_days", "number", "days", "time since the first purchase"),
+        Feature("recency_over_typical_gap", "number", "ratio", "time since the last purchase over the typical gap"),
     ),
     reads=("shop.orders", "shop.order_lines", "shop.refunds", "shop.events"),
     description="What customers did in the last 30, 90 and 365 days, and how regularly they buy.",

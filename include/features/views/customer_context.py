@@ -6,18 +6,14 @@ from datetime import timedelta
 
 from include.features.definitions.entity import CUSTOMER
 from include.features.definitions.expectation import FeatureExpectation
-from include.features.definitions.view import Feature, FeatureType, FeatureView
+from include.features.definitions.view import Feature, FeatureView
 
 _DAYS_IN_WINDOWS = (7, 30)
 
 
-def _feature(name: str, type_: FeatureType, unit: str, description: str) -> Feature:
-    return Feature(name=name, type=type_, unit=unit, description=description)
-
-
 def _in_windows(name: str, unit: str, description: str) -> tuple[Feature, ...]:
     return tuple(
-        _feature(f"{name}_{days}d", "number", unit, f"{description} in the {days} days before the snapshot")
+        Feature(f"{name}_{days}d", "number", unit, f"{description} in the {days} days before the snapshot")
         for days in _DAYS_IN_WINDOWS
     )
 
@@ -26,25 +22,25 @@ CUSTOMER_CONTEXT = FeatureView(
     name="customer_context",
     entity=CUSTOMER,
     features=(
-        _feature(
+        Feature(
             "country",
             "text",
             "country as the shop writes it, ISO 3166-1 alpha-2 with WooCommerce",
             "country of the last order placed that names one",
         ),
-        _feature(
+        Feature(
             "temperature_max_mean_celsius_7d",
             "number",
             "degrees Celsius",
             "mean of the daily maximum temperatures known of the 7 days before the snapshot, in the customer's country",
         ),
-        _feature(
+        Feature(
             "precipitation_sum_mm_7d",
             "number",
             "millimetres",
             "precipitation known of the 7 days before the snapshot, in the customer's country; null if of no day",
         ),
-        _feature(
+        Feature(
             "weather_known_day_count_7d",
             "integer",
             "days",

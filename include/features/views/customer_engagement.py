@@ -12,20 +12,16 @@ _DAYS_OF_EVENTS = (7, 30, 90)
 _DAYS_OF_SESSIONS = (30, 90)
 
 
-def _feature(name: str, type_: FeatureType, unit: str, description: str) -> Feature:
-    return Feature(name=name, type=type_, unit=unit, description=description)
-
-
 def _events(name: str, event_name: str) -> tuple[Feature, ...]:
     return tuple(
-        _feature(f"{name}_{days}d", "integer", "events", f"{event_name} events in the {days} days before the snapshot")
+        Feature(f"{name}_{days}d", "integer", "events", f"{event_name} events in the {days} days before the snapshot")
         for days in _DAYS_OF_EVENTS
     )
 
 
 def _sessions(name: str, type_: FeatureType, unit: str, description: str) -> tuple[Feature, ...]:
     return tuple(
-        _feature(f"{name}_{days}d", type_, unit, f"{description} that began in the {days} days before the snapshot")
+        Feature(f"{name}_{days}d", type_, unit, f"{description} that began in the {days} days before the snapshot")
         for days in _DAYS_OF_SESSIONS
     )
 
@@ -52,13 +48,13 @@ CUSTOMER_ENGAGEMENT = FeatureView(
             "share, 0 to 1",
             "share with an Order Completed, judged by what was before the snapshot, of the sessions",
         ),
-        _feature(
+        Feature(
             "distinct_viewed_product_count_30d",
             "integer",
             "products",
             "different products viewed in the 30 days before the snapshot",
         ),
-        _feature("days_since_last_visit", "number", "days", "time since the last event of any kind"),
+        Feature("days_since_last_visit", "number", "days", "time since the last event of any kind"),
     ),
     reads=("shop.events",),
     description="What customers do on the site: events, sessions, carts left behind, sessions that end in an order.",

@@ -6,27 +6,23 @@ from datetime import timedelta
 
 from include.features.definitions.entity import CUSTOMER
 from include.features.definitions.expectation import FeatureExpectation
-from include.features.definitions.view import Feature, FeatureType, FeatureView
+from include.features.definitions.view import Feature, FeatureView
 
 _SCORE = "score 1 to 5, 5 is best"
 _MONEY = "currency of the shop"
-
-
-def _feature(name: str, type_: FeatureType, unit: str, description: str) -> Feature:
-    return Feature(name=name, type=type_, unit=unit, description=description)
 
 
 CUSTOMER_RFM = FeatureView(
     name="customer_rfm",
     entity=CUSTOMER,
     features=(
-        _feature("recency_days", "number", "days", "time since the last purchase"),
-        _feature("frequency", "integer", "orders", "paid orders ever"),
-        _feature("monetary_amount", "money", _MONEY, "paid ever, less refunds"),
-        _feature("recency_score", "integer", _SCORE, "fifth of all customers by last purchase"),
-        _feature("frequency_score", "integer", _SCORE, "fifth of all customers by frequency"),
-        _feature("monetary_score", "integer", _SCORE, "fifth of all customers by monetary amount"),
-        _feature("segment", "text", "name", "what the recency and frequency scores say together"),
+        Feature("recency_days", "number", "days", "time since the last purchase"),
+        Feature("frequency", "integer", "orders", "paid orders ever"),
+        Feature("monetary_amount", "money", _MONEY, "paid ever, less refunds"),
+        Feature("recency_score", "integer", _SCORE, "fifth of all customers by last purchase"),
+        Feature("frequency_score", "integer", _SCORE, "fifth of all customers by frequency"),
+        Feature("monetary_score", "integer", _SCORE, "fifth of all customers by monetary amount"),
+        Feature("segment", "text", "name", "what the recency and frequency scores say together"),
     ),
     reads=("shop.orders", "shop.refunds"),
     description="How recently, how often and for how much customers bought, and how that compares with the others.",

@@ -12,12 +12,8 @@ _MONEY = "currency of the shop"
 _CIRCLE = "-1 to 1"
 
 
-def _feature(name: str, type_: FeatureType, unit: str, description: str) -> Feature:
-    return Feature(name=name, type=type_, unit=unit, description=description)
-
-
 def _per_window(days: tuple[int, ...], name: str, type_: FeatureType, unit: str, description: str) -> list[Feature]:
-    return [_feature(f"{name}_{width}d", type_, unit, f"{description} in the last {width} days") for width in days]
+    return [Feature(f"{name}_{width}d", type_, unit, f"{description} in the last {width} days") for width in days]
 
 
 PRODUCT_DEMAND = FeatureView(
@@ -25,7 +21,7 @@ PRODUCT_DEMAND = FeatureView(
     entity=PRODUCT,
     features=(
         *(
-            _feature(
+            Feature(
                 f"units_lag_{day}d",
                 "integer",
                 "units",
@@ -41,23 +37,21 @@ PRODUCT_DEMAND = FeatureView(
         *_per_window(
             (28, 90), "sales_amount", "money", _MONEY, "earned, after discounts, without tax and before returns,"
         ),
-        _feature(
+        Feature(
             "distinct_buyer_count_28d", "integer", "customers", "registered customers who bought in the last 28 days"
         ),
-        _feature("snapshot_weekday", "integer", "ISO weekday, 1 is Monday", "weekday of the snapshot in UTC"),
-        _feature(
-            "snapshot_weekday_sine", "number", _CIRCLE, "sine of the weekday on a circle, on which Monday is at 0"
-        ),
-        _feature("snapshot_weekday_cosine", "number", _CIRCLE, "cosine of the weekday on the same circle"),
-        _feature(
+        Feature("snapshot_weekday", "integer", "ISO weekday, 1 is Monday", "weekday of the snapshot in UTC"),
+        Feature("snapshot_weekday_sine", "number", _CIRCLE, "sine of the weekday on a circle, on which Monday is at 0"),
+        Feature("snapshot_weekday_cosine", "number", _CIRCLE, "cosine of the weekday on the same circle"),
+        Feature(
             "price_position_90d",
             "number",
             "ratio",
             "unit price of the last sale over the mean that was paid per unit in the last 90 days; null where nothing "
             "was paid",
         ),
-        _feature("days_since_last_sale", "number", "days", "time since the last sale"),
-        _feature(
+        Feature("days_since_last_sale", "number", "days", "time since the last sale"),
+        Feature(
             "returned_share_90d",
             "number",
             "ratio",
