@@ -23,7 +23,7 @@ from include.entities.window import Window
 from include.ingestion.errors import QualityFailed
 from include.ingestion.landing import Landing
 from include.ingestion.quality import check_expectations, refuse_critical
-from include.ingestion.quarantine import EVERYTHING, Origin, Quarantine, RejectedRow, Resolution, Selection
+from include.ingestion.quarantine import EVERYTHING, OpenWindow, Origin, Quarantine, RejectedRow, Resolution, Selection
 from include.ingestion.quarantine_trial import Lost, RawRow, Trial, raw_rows, try_again
 from include.ingestion.receipts import Receipts
 from include.ingestion.validated import lines_schema
@@ -73,15 +73,6 @@ class Replayed:
         return [str(self), *map(str, self.receipts), *problems]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Where:
-    """A window of an entity with open rows, of itself or of its lines."""
-
-    entity: str
-    source: str
-    window: Window
-
-
 def family_of(entity: str) -> frozenset[str]:
     """The entity and its lines.
 
@@ -127,16 +118,16 @@ class QuarantineReplay:
 
         :raises LandingUnreachable: landing does not answer; windows before this one are done.
         """
-        found: dict[_Where, set[str]] = defaultdict(set)
+        found: dict[OpenWindow, set[str]] = defaultdict(set)
         for each in self._quarantine.open_windows(selection):
             parent = _PARENTS.get(each.entity, each.entity)
-            found[_Where(entity=parent, source=each.source, window=each.window)].add(each.entity)
+            found[dataclasses.replace(each, entity=parent)].add(each.entity)
         for where, entities in found.items():
             replayed = self._replay_window(where, sorted(entities), selection.rule_id)
             if replayed is not None:
                 yield replayed
 
-    def _replay_window(self, where: _Where, entities: Sequence[str], rule_id: str | None) -> Replayed | None:
+    def _replay_window(self, where: OpenWindow, entities: Sequence[str], rule_id: str | None) -> Replayed | None:
         """None if somebody else has dealt with it meanwhile."""
         source, problem = self._reader(where)
         try:
@@ -156,7 +147,7 @@ class QuarantineReplay:
             problem = str(error)
         return _untouched(where, rejected, problem)
 
-    def _reader(self, where: _Where) -> tuple[Source, str | None]:
+    def _reader(self, where: OpenWindow) -> tuple[Source, str | None]:
         source = self._source_of(where.entity)
         if source.name != where.source:
             return source, (
@@ -170,7 +161,7 @@ class QuarantineReplay:
             )
         return source, None
 
-    def _replay_rows(self, source: Source, where: _Where, rejected: Sequence[RejectedRow]) -> Replayed:
+    def _replay_rows(self, source: Source, where: OpenWindow, rejected: Sequence[RejectedRow]) -> Replayed:
         replayed = Replayed(entity=where.entity, source=where.source, window=where.window)
         trials = []
         for outcome in self._try(source, where, raw_rows(rejected)):
@@ -187,7 +178,7 @@ class QuarantineReplay:
                 self._merge(source, own, replayed, is_correction=is_correction)
         return replayed
 
-    def _try(self, source: Source, where: _Where, rows: Sequence[RawRow]) -> Iterator[Trial | Lost]:
+    def _try(self, source: Source, where: OpenWindow, rows: Sequence[RawRow]) -> Iterator[Trial | Lost]:
         """What is rejected again keeps its place in quarantine, with today's reason."""
         now = self._clock()
         for (batch, window), own in itertools.groupby(rows, key=lambda row: (row.origin.batch, row.origin.window)):
@@ -267,7 +258,7 @@ def _refuse_what_is_critical(entity: Entity, trials: Sequence[Trial], window: Wi
     refuse_critical(results, window=window)
 
 
-def _untouched(where: _Where, rejected: Sequence[RejectedRow], problem: str) -> Replayed:
+def _untouched(where: OpenWindow, rejected: Sequence[RejectedRow], problem: str) -> Replayed:
     return Replayed(
         entity=where.entity,
         source=where.source,
