@@ -189,7 +189,7 @@ class PostgresServer:
             f"--pwfile={self._password}", "--encoding=UTF8", "--locale=C", "--locale-provider=builtin",
             "--builtin-locale=C.UTF-8", "--no-instructions", "--no-sync",
         ]  # fmt: skip
-        made = subprocess.run(  # noqa: S603
+        made = subprocess.run(  # noqa: S603  # the wheel's own initdb
             command, capture_output=True, text=True, cwd=self.data_dir, env=_environment(), timeout=120
         )
         if made.returncode != 0:
@@ -210,7 +210,7 @@ class PostgresServer:
             command = [*runner.prefix, str(binaries / "postgres"), "-D", str(self._cluster), *options]
             with self.log.open("ab") as log:
                 offset = log.tell()
-                process = subprocess.Popen(  # noqa: S603
+                process = subprocess.Popen(  # noqa: S603  # the wheel's own postgres
                     command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                     cwd=self.data_dir, env=_environment(),
                 )  # fmt: skip

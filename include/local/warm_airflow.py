@@ -40,7 +40,7 @@ def warm_up() -> None:
     for name in MODULES:
         try:
             importlib.import_module(name)
-        except Exception as error:
+        except Exception as error:  # Whatever it is, the task that needs it will say so.
             logging.getLogger(__name__).warning("%s could not be imported beforehand: %s", name, error)
 
 

@@ -76,7 +76,7 @@ class ParentColumns:
     ) -> None:
         self._entity, self._to_rows, self._to_lines = entity, to_rows, to_lines
         self._row = in_columns(wire, **{name: line for _, name, line in _LINES})
-        self._decoder = msgspec.json.Decoder(list[self._row])  # type: ignore[name-defined]
+        self._decoder = msgspec.json.Decoder(list[self._row])  # type: ignore[name-defined]  # made at run time
 
     def read(self, pages: Sequence[Page]) -> Columns:
         """All records of the pages.

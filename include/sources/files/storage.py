@@ -138,7 +138,7 @@ class Storage:
             ) from error
         except OSError as error:
             raise _told(place, error) from error
-        except Exception as error:
+        except Exception as error:  # botocore's have no class in common that could be named without importing it
             if not type(error).__module__.startswith("botocore"):
                 raise
             kind = CredentialsRejected if "Credentials" in type(error).__name__ else SourceUnreachable

@@ -61,7 +61,7 @@ def last_runs(session: Session, user: object) -> list[LastRun]:
 
     :param user: Airflow's own, as its dependency `GetUserDep` gives it; DAGs hidden from them are left out.
     """
-    visible = get_auth_manager().get_authorized_dag_ids(user=user, method="GET", session=session)  # type: ignore[arg-type]
+    visible = get_auth_manager().get_authorized_dag_ids(user=user, method="GET", session=session)  # type: ignore[arg-type]  # a user of Airflow's
     dags = session.scalars(select(DagModel).where(DagModel.dag_id.in_(visible), ~DagModel.is_stale)).all()
     newest = select(func.max(DagRun.id)).where(DagRun.dag_id.in_(visible)).group_by(DagRun.dag_id)
     runs = {run.dag_id: run for run in session.scalars(select(DagRun).where(DagRun.id.in_(newest)))}
