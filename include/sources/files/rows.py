@@ -176,7 +176,7 @@ def csv_rows(content: bytes, numbers: Sequence[int], *, encoding: str = "utf-8")
     return CsvRows(*csv_records(content, numbers, encoding=encoding))
 
 
-def csv_records(content: bytes, numbers: Sequence[int], *, encoding: str = "utf-8") -> tuple[CsvForm, list[Record]]:
+def csv_records(content: bytes, numbers: Sequence[int], *, encoding: str) -> tuple[CsvForm, list[Record]]:
     """As `csv_rows`, in raw.
 
     :raises ValueError: it is none.

@@ -64,7 +64,7 @@ class Records:
     :param utc_columns: columns whose times are in UTC without saying so.
     """
 
-    def __init__(self, entity: Entity, *, utc_columns: Collection[str] = ()) -> None:
+    def __init__(self, entity: Entity, *, utc_columns: Collection[str]) -> None:
         self.entity = entity
         hints = typing.get_type_hints(entity.record)
         self._fields = [_field(name, hints[name], utc_columns) for name in entity.columns]

@@ -24,7 +24,7 @@ class DateReader:
     :raises DateOrderUnclear: the file holds both orders.
     """
 
-    def __init__(self, samples: Sequence[str] = (), *, is_day_first: bool | None = None) -> None:
+    def __init__(self, samples: Sequence[str], *, is_day_first: bool | None = None) -> None:
         matches = [match for match in map(_PARTED.fullmatch, map(str.strip, samples)) if match]
         must_be_day_first = next((match[0] for match in matches if int(match[1]) > 12), None)
         must_be_month_first = next((match[0] for match in matches if int(match[3]) > 12), None)

@@ -41,10 +41,10 @@ class Found:
     read: Callable[[Sequence[Any]], Any]
 
 
-def records_in(entity: str, lines: Lines, reach: Window, *, names: Mapping[str, str] | None = None) -> list[Found]:
+def records_in(entity: str, lines: Lines, reach: Window, *, names: Mapping[str, str] | None) -> list[Found]:
     """What the lines say of an entity over a window.
 
-    :param names: names of products for lines without a description; by default those that the lines give.
+    :param names: names of products for lines without a description; None for those that the lines give.
     """
     if not len(lines):
         return []
