@@ -1,4 +1,4 @@
-"""What the documentation tells its readers to run, and whether that can be: nothing of it is run.
+"""What the documentation tells its readers to run, and whether that is understood; `told_runs.py` runs it.
 
 A command of Python is given to the parser that it would meet, and stopped behind it. A target of make must be there,
 and so must be what it is given. What is given to `airflow` goes through Airflow's own parser.
@@ -25,7 +25,9 @@ from markdown_it import MarkdownIt
 
 ROOT = Path(__file__).resolve().parents[1]
 PROMPT = re.compile(r"^\s*(?:\$ )?")
-BEGINS = re.compile(r"(?:[A-Z_]+=\S+ )*(?:make|airflow|docker compose|(?:\.venv/bin/)?python -m) ")
+OTHERS = ("cp", "curl", "git", "psql")
+BEGINS = re.compile(rf"(?:[A-Z_]+=\S+ )*(?:make|airflow|docker compose|(?:\.venv/bin/)?python -m|{'|'.join(OTHERS)}) ")
+CONTINUED = re.compile(r"\\\n\s*")
 WORDS_BESIDE = re.compile(r" {3,}.*")
 SHELL = ("", "sh", "bash", "console", "text")
 TARGETS = re.compile(r"^([a-z-]+):.*$", re.MULTILINE)
@@ -54,7 +56,7 @@ def told_commands() -> list[Told]:
     The reference is left out: it is written from the parsers themselves.
     """
     found: dict[str, Told] = {}
-    for file in _pages():
+    for file in told_pages():
         for line, is_named in _lines(file.read_text()):
             text = WORDS_BESIDE.sub("", PROMPT.sub("", line)).strip()
             if BEGINS.match(text) and "…" not in text:
@@ -62,20 +64,8 @@ def told_commands() -> list[Told]:
     return list(found.values())
 
 
-def blocks_of(language: str) -> list[tuple[str, str]]:
-    """(page, code) of every block in a language, in the documentation and the README.
-
-    A block with a title is an excerpt of that file, which `test_notebooks_and_guide.py` holds against it.
-    """
-    return [
-        (str(file.relative_to(ROOT)), token.content)
-        for file in _pages()
-        for token in MarkdownIt().parse(file.read_text())
-        if token.type == "fence" and token.info.split()[:1] == [language] and "title=" not in token.info
-    ]
-
-
-def _pages() -> list[Path]:
+def told_pages() -> list[Path]:
+    """Every page but those of the reference."""
     docs = [path for path in sorted((ROOT / "docs").rglob("*.md")) if path.parent.name != "reference"]
     return [ROOT / "README.md", *docs, *sorted((ROOT / "notebooks").glob("*.md"))]
 
@@ -84,7 +74,7 @@ def _lines(text: str) -> Iterator[tuple[str, bool]]:
     """Lines of code, and whether they stand in a sentence."""
     for token in MarkdownIt().enable("table").parse(text):
         if token.type == "code_block" or (token.type == "fence" and token.info in SHELL):
-            yield from ((line, False) for line in token.content.replace("\\\n", " ").splitlines())
+            yield from ((line, False) for line in CONTINUED.sub(" ", token.content).splitlines())
         yield from ((child.content, True) for child in token.children or [] if child.type == "code_inline")
 
 
@@ -97,20 +87,41 @@ def problem_with(text: str, *, is_named: bool = False) -> str | None:
     return None if is_named and problem and "arguments are required" in problem else problem
 
 
-def _problem_with(text: str) -> str | None:
+def words_of(text: str) -> list[str]:
+    """A command's program and arguments; what the shell does with its output is the shell's."""
     words = shlex.split(text, comments=True)
-    for mark in ("|", ">", "<", "&&"):  # What the shell does with the output is the shell's.
+    for mark in ("|", ">", "<", "&&"):
         if mark in words:
             words = words[: words.index(mark)]
     while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
         words = words[1:]
+    return words
+
+
+def python_of(words: list[str]) -> tuple[str, list[str]] | None:
+    """The module and the arguments that a command of Python, or of make with DO, comes to; None for any other."""
+    if words[1:2] == ["-m"]:
+        return words[2], words[3:]
+    do = [word.removeprefix("DO=") for word in words if word.startswith("DO=")]
+    if words[0] != "make" or not do:
+        return None
+    module, *first = DELEGATES[next(word for word in words if word in DELEGATES)]
+    return module, [*first, *shlex.split(do[0])]
+
+
+def _problem_with(text: str) -> str | None:
+    words = words_of(text)
+    if words[0] in OTHERS:
+        return None
     if words[0] == "make":
         return _problem_with_make(words[1:])
     if words[0] == "airflow":
         return _problem_with_airflow(words[1:])
     if words[:2] == ["docker", "compose"]:
         return _problem_with_compose(words[2:])
-    return _problem_with_python(words[2], words[3:])
+    asked = python_of(words)
+    assert asked
+    return _problem_with_python(*asked)
 
 
 def _problem_with_make(words: list[str]) -> str | None:
@@ -122,10 +133,8 @@ def _problem_with_make(words: list[str]) -> str | None:
     for name in given:
         if not re.search(rf"\$\$?[({{]?{name}\b|^export .*\b{name}\b", makefile, re.MULTILINE):
             return f"the Makefile reads no {name}"
-    if "DO" in given:
-        target = next(word for word in words if word in DELEGATES)
-        return _problem_with_python(DELEGATES[target][0], [*DELEGATES[target][1:], *shlex.split(given["DO"])])
-    return None
+    asked = python_of(["make", *words])
+    return _problem_with_python(*asked) if asked else None
 
 
 def _problem_with_airflow(words: list[str]) -> str | None:

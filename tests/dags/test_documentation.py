@@ -6,14 +6,16 @@ import re
 from datetime import UTC, datetime
 
 import pytest
-from psycopg import Connection, ProgrammingError, sql
 
 from include.local.reference.__main__ import FOLDER, pages
-from tests.documented_commands import Told, blocks_of, problem_with, told_commands
+from tests.documented_commands import ROOT, Told, problem_with, told_commands, told_pages, words_of
+from tests.shown_elsewhere import COMMANDS, NOT_RUN, PROGRAMS
+
+DONE_HERE = ("airflow variables set", "airflow pools import")
 
 
-def test_the_reference_is_as_the_code_and_the_comments_have_it(dag_bag, warehouse):
-    written = pages(warehouse, dag_bag.dags, now=datetime(2025, 1, 1, tzinfo=UTC))
+def test_the_reference_is_as_the_code_and_the_comments_have_it(parsed_dags, warehouse):
+    written = pages(warehouse, parsed_dags.dags, now=datetime(2025, 1, 1, tzinfo=UTC))
     assert set(written) == {path.name for path in FOLDER.glob("*.md")}
     stale = [name for name, content in written.items() if (FOLDER / name).read_text() != content]
     assert stale == [], "run `make reference` and commit docs/reference"
@@ -54,17 +56,36 @@ def test_dags_that_are_told_of_are_there():
     assert named <= {path.stem for path in (FOLDER.parents[1] / "dags").glob("*.py")}
 
 
-def test_sql_that_is_shown_is_understood_by_the_warehouse(warehouse: Connection):
-    """Statements that read; what a page makes before, such as a table, is not there."""
-    refused, asked = {}, 0
-    for page, code in blocks_of("sql"):
-        for statement in filter(str.strip, code.split(";")):
-            if re.match(r"\s*(--[^\n]*\n\s*)*(SELECT|WITH)\b", statement, re.IGNORECASE):
-                asked += 1
-                try:
-                    with warehouse.transaction():
-                        warehouse.execute(sql.SQL("EXPLAIN {}").format(sql.SQL(statement)))
-                except ProgrammingError as error:
-                    refused[f"{page}: {statement}"] = str(error)
-    assert asked
-    assert refused == {}
+@pytest.mark.parametrize("told", [told for told in told_commands() if told.text.startswith(DONE_HERE)], ids=str)
+def test_a_command_of_airflow_that_is_told_is_done(metadata_database, told: Told):
+    from airflow.cli.cli_parser import get_parser
+
+    arguments = get_parser().parse_args(words_of(told.text)[1:])
+    arguments.func(arguments)
+
+
+def test_what_is_not_run_with_the_pages_is_run_by_the_test_that_is_named_or_has_a_reason():
+    for test in {*COMMANDS.values(), *PROGRAMS.values()}:
+        file, name = test.split("::")
+        assert re.search(rf"^def {name}\(", (ROOT / file).read_text(), re.MULTILINE), f"there is no {test}"
+    listed = [told.text for told in told_commands()]
+    for pattern in (*COMMANDS, *NOT_RUN):
+        assert any(re.fullmatch(pattern, text) for text in listed), f"no page tells {pattern}"
+    for text in listed:
+        fitting = [pattern for pattern in (*COMMANDS, *NOT_RUN) if re.fullmatch(pattern, text)]
+        assert len(fitting) < 2, f"{text} is listed more than once: {fitting}"
+    assert all((ROOT / page).is_file() for page in PROGRAMS)
+
+
+def test_a_connection_that_is_shown_is_read_by_airflow():
+    """Those that are written out; `…` stands for a secret or a number."""
+    from airflow.sdk import Connection
+
+    shown = [
+        (page.name, match[1].replace('"port": …', '"port": 1'))
+        for page in told_pages()
+        for match in re.finditer(r"^.*AIRFLOW_CONN_[A-Z_]+='?({.*})'?", page.read_text(), re.MULTILINE)
+    ]
+    assert len(shown) > 3
+    for page, text in shown:
+        assert Connection.from_json(text).conn_type in {"http", "fs", "aws", "postgres"}, page

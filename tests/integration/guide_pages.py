@@ -1,4 +1,4 @@
-"""The blocks of code in the guide's pages, and what a reader is promised of them."""
+"""The blocks of code in the documentation's pages, and what a reader is promised of them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = ("docs/tutorial", "docs/explanation", "docs/use-cases")
-PAGES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.md"))
+from tests.documented_commands import ROOT, told_pages
+
 GAP = re.compile(r"^\s*(?:# |-- )?…\s*$", re.MULTILINE)
 """A line that stands for lines left out of an excerpt."""
 _BLOCK = re.compile(
@@ -34,7 +33,12 @@ class Block:
     printed: str | None
 
     def __str__(self) -> str:
-        return f"{self.page.relative_to(ROOT)}: {self.code.strip().splitlines()[0][:60]}"
+        return f"{self.name}: {self.code.strip().splitlines()[0][:60]}"
+
+    @property
+    def name(self) -> str:
+        """The page's path in the repository."""
+        return str(self.page.relative_to(ROOT))
 
     @property
     def pieces(self) -> list[str]:
@@ -44,7 +48,7 @@ class Block:
 
 def blocks() -> Iterator[Block]:
     """Every block of every page that is code, in order."""
-    for page in PAGES:
+    for page in told_pages():
         for match in _BLOCK.finditer(page.read_text()):
             if match["language"] != "text":
                 yield Block(page, match["language"], match["title"], match["code"], match["printed"])

@@ -1,4 +1,4 @@
-"""What a learner runs: the notebooks from top to bottom, and every example of the guide, on one small shop."""
+"""What a reader runs: the notebooks from top to bottom, and what the pages show and tell, on one small shop."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import re
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 
 import nbformat
@@ -18,35 +19,54 @@ from nbclient import NotebookClient
 
 from include.warehouse.connection import connect_warehouse
 from notebooks.run import execute, kernel, notebooks
-from tests.integration.guide_pages import PAGES, ROOT, Block, blocks
+from tests.documented_commands import ROOT, Told, told_commands
+from tests.integration.guide_pages import Block, blocks
 from tests.integration.learners_shop import fill
+from tests.integration.redis_process import redis_server
 from tests.integration.sandbox_process import SandboxProcess, sandbox
+from tests.integration.test_replay import connection
+from tests.integration.told_runs import run_told
+from tests.own_database import own_database
+from tests.shown_elsewhere import PROGRAMS, is_listed
 
 CUSTOMERS = 250
 MOST_BYTES = 250_000
-EXAMPLES = [block for block in blocks() if block.title is None]
+EXAMPLES = [block for block in blocks() if block.title is None and block.name not in PROGRAMS]
 EXCERPTS = [block for block in blocks() if block.title is not None]
+REDIS = "redis://127.0.0.1:6379"
+NEEDS_REDIS = pytest.mark.needs_program("redis-server", package="redis-tools")
 
 
 @dataclass(frozen=True)
 class LearnersShop:
-    """A warehouse as `make demo` leaves it, and the shop that it was filled from, still open."""
+    """A warehouse as `make demo` leaves it, and the shop that it was filled from, still open.
+
+    :param copied_dsn: the same warehouse once more, for commands that write.
+    :param folder: holds `landing`, with what was brought in.
+    """
 
     dsn: str
+    copied_dsn: str
     box: SandboxProcess
+    folder: Path
+
+    def environment(self) -> dict[str, str]:
+        """What a command finds of it."""
+        return {
+            "AIRFLOW_CONN_WAREHOUSE": connection(self.copied_dsn),
+            "REGULARS_STORAGE": str(self.folder),
+            "REGULARS_LANDING": "",
+        }
 
 
 @pytest.fixture(scope="module")
 def shop(postgres_server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LearnersShop]:
-    with psycopg.connect(postgres_server.dsn("postgres"), autocommit=True) as admin:
-        admin.execute("CREATE DATABASE learners TEMPLATE template_warehouse STRATEGY file_copy")
-    dsn = postgres_server.dsn("learners")
-    with sandbox(customers=CUSTOMERS) as box:
+    folder = tmp_path_factory.mktemp("learners")
+    with own_database(postgres_server, "learners") as dsn, sandbox(customers=CUSTOMERS) as box:
         with connect_warehouse(dsn) as conn:
-            fill(conn, box, tmp_path_factory.mktemp("landing"))
-        yield LearnersShop(dsn, box)
-    with psycopg.connect(postgres_server.dsn("postgres"), autocommit=True) as admin:
-        admin.execute("DROP DATABASE learners WITH (FORCE)")
+            fill(conn, box, folder / "landing")
+        with own_database(postgres_server, "learners_copied", template="learners") as copied_dsn:
+            yield LearnersShop(dsn, copied_dsn, box, folder)
 
 
 @pytest.fixture(scope="module")
@@ -105,13 +125,10 @@ def test_the_desk_only_asks(shop, desk, monkeypatch):
 
 def test_the_desk_asks_make_for_the_warehouse_or_says_what_to_do(desk, monkeypatch, tmp_path):
     monkeypatch.delenv(desk.WAREHOUSE, raising=False)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    make = tmp_path / "make"
-    make.write_text("#!/bin/sh\necho Installing; echo postgresql://here\n")
-    make.chmod(0o755)
+    put_make(tmp_path, "echo Installing; echo postgresql://here", monkeypatch)
     assert desk.warehouse_dsn() == "postgresql://here"
     desk.warehouse_dsn.cache_clear()
-    make.write_text("#!/bin/sh\necho nothing here yet >&2; exit 2\n")
+    put_make(tmp_path, "echo nothing here yet >&2; exit 2", monkeypatch)
     with pytest.raises(desk.NoWarehouse, match=r"code 2: nothing here yet[\s\S]*Run `make demo`"):
         desk.warehouse_dsn()
 
@@ -132,8 +149,9 @@ def test_as_committed_it_shows_what_it_does_claims_something_and_is_small(path):
     assert [link for link in links if not (path.parent / link).exists()] == []
 
 
-def test_there_are_pages_with_examples_and_excerpts():
-    assert len(PAGES) >= 15 and len(EXAMPLES) >= 15 and len(EXCERPTS) >= 15
+def test_every_block_is_of_a_kind_that_is_run_compared_or_read():
+    assert {block.language for block in EXAMPLES} == {"python", "sql", "sh", "json"}
+    assert len(EXAMPLES) >= 40 and len(EXCERPTS) >= 15
 
 
 @pytest.mark.parametrize("block", EXCERPTS, ids=str)
@@ -149,29 +167,59 @@ def test_an_excerpt_is_what_stands_in_the_file(block):
 
 
 @pytest.mark.parametrize("block", [block for block in EXAMPLES if block.language == "sql"], ids=str)
-def test_a_query_of_the_guide_runs(shop, block):
-    with psycopg.connect(shop.dsn, options="-c default_transaction_read_only=on") as conn:
-        for statement in block.code.split(";\n"):
-            if statement.strip():
-                assert conn.execute(statement).description
-
-
-@pytest.mark.parametrize("block", [block for block in EXAMPLES if block.language == "python"], ids=str)
-def test_a_program_of_the_guide_runs_and_prints_what_the_page_says(shop, block):
-    """It finds `conn`, a connection that is rolled back, and the sandbox where the page says that it started one."""
-    code = at_the_shop(block, shop.box)
-    printed = io.StringIO()
-    with connect_warehouse(shop.dsn) as conn, contextlib.redirect_stdout(printed):
-        exec(compile(code, str(block.page), "exec"), {"conn": conn, "__name__": "__main__"})
+def test_a_query_of_the_pages_runs(shop, block):
+    with psycopg.connect(shop.dsn) as conn:
+        conn.execute(block.code.encode())
         conn.rollback()
-    if block.printed is not None:
-        assert printed.getvalue().strip() == textwrap.dedent(block.printed).strip()
 
 
-def at_the_shop(block: Block, box: SandboxProcess) -> str:
-    """The code with the address and the key of the sandbox that runs for the tests."""
-    return (
-        block.code.replace("http://127.0.0.1:8090", box.base_url)
-        .replace('"key"', repr(box.consumer_key))
-        .replace('"secret"', repr(box.consumer_secret))
-    )
+def programs() -> list[pytest.param]:
+    """The blocks of Python of each page, which is read from top to bottom."""
+    pages: dict[str, list[Block]] = {}
+    for block in EXAMPLES:
+        if block.language == "python":
+            pages.setdefault(block.name, []).append(block)
+    return [
+        pytest.param(own, id=name, marks=[NEEDS_REDIS] if any(REDIS in block.code for block in own) else [])
+        for name, own in pages.items()
+    ]
+
+
+@pytest.mark.parametrize("page", programs())
+def test_the_programs_of_a_page_run_and_print_what_it_says(shop, page, tmp_path, monkeypatch):
+    """They find `conn`, a connection that is rolled back, and servers and folders where the page says that they are."""
+    put_make(tmp_path, f"echo {shop.dsn}", monkeypatch)
+    with contextlib.ExitStack() as stack:
+        there = {
+            "http://127.0.0.1:8090": shop.box.base_url, '"key"': repr(shop.box.consumer_key),
+            '"secret"': repr(shop.box.consumer_secret), "/srv/regulars": str(tmp_path),
+        }  # fmt: skip
+        if any(REDIS in block.code for block in page):
+            there[REDIS] = stack.enter_context(redis_server())
+        conn = stack.enter_context(connect_warehouse(shop.dsn))
+        names = {"conn": conn, "dsn": shop.dsn, "__name__": "__main__"}
+        for block in page:
+            code = block.code
+            for said, found in there.items():
+                code = code.replace(said, found)
+            with contextlib.redirect_stdout(io.StringIO()) as printed:
+                exec(compile(code, str(block), "exec"), names)
+            if block.printed is not None:
+                assert printed.getvalue().strip() == textwrap.dedent(block.printed).strip()
+        conn.rollback()
+
+
+def put_make(folder: Path, does: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put a program `make` in front of the real one."""
+    make = folder / "make"
+    make.write_text(f"#!/bin/sh\n{does}\n")
+    make.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=":")
+
+
+@pytest.mark.parametrize("told", [told for told in told_commands() if not is_listed(told.text)], ids=str)
+def test_a_command_of_the_pages_runs(shop, told: Told, tmp_path):
+    """On a warehouse of their own, in the order of the pages: replays, erasures and keys are kept."""
+    text = told.text.replace("path/to/", f"{tmp_path}/")
+    ended = run_told(text, environment=shop.environment(), dsn=shop.copied_dsn)
+    assert ended.code == 0, ended.printed
