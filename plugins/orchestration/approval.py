@@ -7,7 +7,8 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.providers.standard.operators.hitl import HITLOperator
-from airflow.sdk import Variable
+
+from orchestration.connections import is_switched_on, warehouse
 
 APPROVE, REJECT = "Approve", "Reject"
 HOURS = 20
@@ -36,7 +37,7 @@ class ApprovePromotion(HITLOperator):
         self.model_id = model_id
 
     def execute(self, context: Any) -> dict[str, str]:
-        if not is_wanted():
+        if not is_switched_on("churn_needs_approval"):
             return {}
         found = self._preview(context)
         if not found.is_promoted:
@@ -54,18 +55,7 @@ class ApprovePromotion(HITLOperator):
 
     def _preview(self, context: Any) -> Any:
         from include.models.churn.promote import preview
-        from orchestration.churn import gate_of, registry, warehouse
+        from orchestration.churn import gate_of, registry
 
         with warehouse() as conn:
             return preview(conn, registry(), model_id=self.model_id, **gate_of(context))
-
-
-def is_wanted() -> bool:
-    """Whether the variable `churn_needs_approval` says so: `true` or `false`, in any case; not set is false.
-
-    :raises ValueError: it is something else.
-    """
-    value = str(Variable.get("churn_needs_approval", default="false")).strip().lower()
-    if value not in ("true", "false"):
-        raise ValueError(f"The Airflow variable churn_needs_approval is {value!r}. Set it to true or false.")
-    return value == "true"

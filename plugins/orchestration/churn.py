@@ -34,7 +34,7 @@ def build_training_set() -> str:
 
     from include.models.churn.training_set import NotEnoughData
     from include.models.churn.training_set import build_training_set as build
-    from orchestration.connections import storage
+    from orchestration.connections import storage, warehouse
 
     try:
         with warehouse() as conn:
@@ -51,7 +51,7 @@ def build_training_set() -> str:
 def train(training_set_id: str) -> str:
     """Fit the model and its baselines on the same rows."""
     from include.models.churn.train import train as fit
-    from orchestration.connections import storage
+    from orchestration.connections import storage, warehouse
 
     with warehouse() as conn:
         model = fit(conn, registry(), training_set_id=training_set_id, storage=storage(), now=datetime.now(UTC))
@@ -62,7 +62,7 @@ def train(training_set_id: str) -> str:
 def evaluate(model_id: str) -> str:
     """Score the last full label window with the model, its baselines and the champion."""
     from include.models.churn.evaluate import evaluate as judge
-    from orchestration.connections import storage
+    from orchestration.connections import storage, warehouse
 
     with warehouse() as conn:
         judge(conn, registry(), model_id=model_id, storage=storage(), now=datetime.now(UTC))
@@ -83,6 +83,7 @@ def promote(model_id: str, answer: dict[str, str]) -> None:
     :param answer: of `approve_champion`; empty when nobody was asked.
     """
     from include.models.churn.promote import promote as decide
+    from orchestration.connections import warehouse
 
     gate = gate_of(get_current_context())
     with warehouse() as conn:
@@ -92,14 +93,6 @@ def promote(model_id: str, answer: dict[str, str]) -> None:
 def gate_of(context: Mapping[str, Any]) -> dict[str, Any]:
     """What of the gate is set by the run's parameters."""
     return {name: context["params"][name] for name in GATE_PARAMS}
-
-
-def warehouse():
-    """A connection to the warehouse."""
-    from include.warehouse.connection import connect_warehouse
-    from orchestration.connections import warehouse_dsn
-
-    return connect_warehouse(warehouse_dsn())
 
 
 def registry():

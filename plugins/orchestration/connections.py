@@ -1,4 +1,4 @@
-"""From Airflow's connections and the environment to plain settings."""
+"""From Airflow's connections and variables, and the environment, to plain settings."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airflow.sdk import Connection
+from airflow.sdk import Connection, Variable
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from include.sources.settings import FILE_KINDS, SourceSettings
 
 if TYPE_CHECKING:
     import redis
+    from psycopg import Connection as WarehouseConnection
 
     from include.ingestion.landing import Landing
 
@@ -63,6 +64,16 @@ def warehouse_dsn() -> str:
         password=connection.password,
         dbname=connection.schema,
     )
+
+
+def warehouse() -> WarehouseConnection:
+    """Open a connection to the warehouse; commits only when told to, or at the end of a `with` that ends well.
+
+    :raises WarehouseUnreachable: it does not answer.
+    """
+    from include.warehouse.connection import connect_warehouse
+
+    return connect_warehouse(warehouse_dsn())
 
 
 def online_redis() -> redis.Redis | None:
@@ -118,6 +129,17 @@ def landing_days() -> int:
         return days_of(os.environ)
     except BadSetting as error:
         raise NotConfigured(str(error)) from None
+
+
+def is_switched_on(variable: str) -> bool:
+    """Whether an Airflow variable says so: `true` or `false`, in any case; not set is false.
+
+    :raises ValueError: it is something else.
+    """
+    value = str(Variable.get(variable, default="false")).strip().lower()
+    if value not in ("true", "false"):
+        raise ValueError(f"The Airflow variable {variable} is {value!r}. Set it to true or false.")
+    return value == "true"
 
 
 def storage() -> Path:

@@ -74,8 +74,7 @@ def _versions() -> Iterator[tuple[Connection, list[ViewVersion]]]:
     """A connection to the warehouse, and every version of every registered view that is in use."""
     from include.features.definitions.versions import versions_in_use
     from include.features.registry import FEATURE_VIEWS
-    from include.warehouse.connection import connect_warehouse
-    from orchestration.connections import warehouse_dsn
+    from orchestration.connections import warehouse
 
-    with connect_warehouse(warehouse_dsn()) as conn:
+    with warehouse() as conn:
         yield conn, [version for name in FEATURE_VIEWS for version in versions_in_use(conn, name)]

@@ -17,11 +17,10 @@ def build(view: str):
     def build_one() -> None:
         from include.features.building.daily import build_versions
         from include.features.registry import FEATURE_VIEWS
-        from include.warehouse.connection import connect_warehouse
-        from orchestration.connections import warehouse_dsn
+        from orchestration.connections import warehouse
 
         window = run_window(get_current_context())
-        with connect_warehouse(warehouse_dsn()) as conn:
+        with warehouse() as conn:
             build_versions(conn, FEATURE_VIEWS[view], window, now=datetime.now(UTC))
 
     return build_one()
@@ -35,12 +34,11 @@ def publish_online() -> None:
     """
     from include.features.building.daily import publish_checked
     from include.features.registry import FEATURE_VIEWS
-    from include.warehouse.connection import connect_warehouse
-    from orchestration.connections import online_redis, warehouse_dsn
+    from orchestration.connections import online_redis, warehouse
 
     context = get_current_context()
     window = run_window(context)
-    with connect_warehouse(warehouse_dsn()) as conn:
+    with warehouse() as conn:
         publish_checked(conn, FEATURE_VIEWS.values(), window=window, now=datetime.now(UTC))
         if client := online_redis():
             from include.features.online.redis_store import RedisOnline

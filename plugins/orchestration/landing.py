@@ -64,14 +64,13 @@ def replay_landing() -> None:
     from include.ingestion.replay import overlapping_batches, replay
     from include.ingestion.service import service_in_postgres
     from include.sources.factory import source_for
-    from include.warehouse.connection import connect_warehouse
-    from orchestration.connections import landing, source_settings, warehouse_dsn
+    from orchestration.connections import landing, source_settings, warehouse
 
     context = get_current_context()
     entity, span, store = context["params"]["entity"], given_window(context["params"]), landing()
     source = source_for(entity, settings_of=source_settings)
     batches = overlapping_batches(store, source=source.name, entity=entity, span=span)
-    with connect_warehouse(warehouse_dsn()) as conn:
+    with warehouse() as conn:
         service = service_in_postgres(conn, source, landing=store, run=context["dag_run"].run_id)
         for batch in batches:
             log.info("replay_%s batch=%s", entity, batch)
@@ -83,9 +82,8 @@ def replay_landing() -> None:
 def erase_customer() -> None:
     """Take a customer's personal data out of landing and the warehouse."""
     from include.ingestion.erasure import erase_customer as erase
-    from include.warehouse.connection import connect_warehouse
-    from orchestration.connections import landing, warehouse_dsn
+    from orchestration.connections import landing, warehouse
 
     customer_id = get_current_context()["params"]["customer_id"]
-    with connect_warehouse(warehouse_dsn()) as conn:
+    with warehouse() as conn:
         log.info("%s", erase(conn, landing(), customer_id=customer_id, now=datetime.now(UTC)))

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 
 from airflow.sdk import get_current_context, task
 
-from orchestration.churn import warehouse
 from orchestration.window import run_window
 
 log = logging.getLogger(__name__)
@@ -20,6 +19,7 @@ def fit_lifetime() -> None:
 
     from include.models.lifetime.maximum_likelihood import FitRefused
     from include.models.lifetime.refit import refit_lifetime
+    from orchestration.connections import warehouse
 
     try:
         with warehouse() as conn:
@@ -33,6 +33,7 @@ def fit_lifetime() -> None:
 def score_lifetime() -> None:
     """Write what each customer is worth at the window's end."""
     from include.models.lifetime.scores import score_lifetime as score
+    from orchestration.connections import warehouse
 
     with warehouse() as conn:
         score(conn, snapshot_at=run_window(get_current_context()).end, now=datetime.now(UTC))

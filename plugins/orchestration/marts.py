@@ -32,12 +32,11 @@ def refresh_mart(name: str) -> None:
     from include.analytics.refresh import data_until, refresh
     from include.analytics.registry import mart_named
     from include.analytics.settings import mart_settings_of, time_zone_of
-    from include.warehouse.connection import connect_warehouse
-    from orchestration.connections import warehouse_dsn
+    from orchestration.connections import warehouse
     from orchestration.window import run_window
 
     context = get_current_context()
-    with connect_warehouse(warehouse_dsn()) as conn:
+    with warehouse() as conn:
         refresh(
             conn, mart_named(name), window=run_window(context), until=data_until(conn), now=datetime.now(UTC),
             time_zone=time_zone_of(os.environ), settings=mart_settings_of(os.environ),
@@ -49,8 +48,7 @@ def refresh_mart(name: str) -> None:
 def note_lineage() -> None:
     """Write down what is made of what, as the code and the database have it now."""
     from include.lineage import note_lineage as note
-    from include.warehouse.connection import connect_warehouse
-    from orchestration.connections import warehouse_dsn
+    from orchestration.connections import warehouse
 
-    with connect_warehouse(warehouse_dsn()) as conn:
+    with warehouse() as conn:
         note(conn, now=datetime.now(UTC))

@@ -51,9 +51,8 @@ def replay_quarantine() -> None:
     from include.ingestion.quarantine_replay import QuarantineReplay, family_of
     from include.ingestion.receipts import PostgresReceipts
     from include.sources.factory import source_for
-    from include.warehouse.connection import connect_warehouse
     from include.warehouse.repository import PostgresRepository
-    from orchestration.connections import landing, source_settings, warehouse_dsn
+    from orchestration.connections import landing, source_settings, warehouse
 
     context = get_current_context()
     params, left = context["params"], 0
@@ -63,7 +62,7 @@ def replay_quarantine() -> None:
         start=given_instant(params, "start"),
         end=given_instant(params, "end"),
     )
-    with connect_warehouse(warehouse_dsn()) as conn:
+    with warehouse() as conn:
         replay = QuarantineReplay(
             PostgresRepository(conn),
             PostgresQuarantine(conn),
@@ -90,11 +89,10 @@ def summarize(entities: Iterable[str]):
     @task
     def summarize_window() -> None:
         from include.ingestion.daily_summary import summarize as summaries_of
-        from include.warehouse.connection import connect_warehouse
-        from orchestration.connections import warehouse_dsn
+        from orchestration.connections import warehouse
 
         window = run_window(get_current_context())
-        with connect_warehouse(warehouse_dsn()) as conn:
+        with warehouse() as conn:
             for summary in summaries_of(conn, window, entities=tuple(entities)):
                 for line in summary.lines():
                     log.info("%s", line)

@@ -13,9 +13,9 @@ from orchestration.window import run_window
 def build_candidates() -> str:
     """Pin the purchases up to the end of the window."""
     from include.models.recommendations.purchase_runs import build_candidates as build
-    from orchestration.connections import storage
+    from orchestration.connections import storage, warehouse
 
-    with _warehouse() as conn:
+    with warehouse() as conn:
         return build(conn, window=run_window(get_current_context()), storage=storage(), now=datetime.now(UTC))
 
 
@@ -23,9 +23,9 @@ def build_candidates() -> str:
 def evaluate_candidates(model_id: str) -> str:
     """Choose on the windows before the last, judge on the last, beside popularity."""
     from include.models.recommendations.evaluate import evaluate_candidates as judge
-    from orchestration.connections import storage
+    from orchestration.connections import storage, warehouse
 
-    with _warehouse() as conn:
+    with warehouse() as conn:
         judge(conn, model_id=model_id, storage=storage(), now=datetime.now(UTC))
     return model_id
 
@@ -34,14 +34,7 @@ def evaluate_candidates(model_id: str) -> str:
 def publish_recommendations(model_id: str) -> None:
     """Replace what is published by what was chosen, whole."""
     from include.models.recommendations.publish import publish_recommendations as publish
-    from orchestration.connections import storage
+    from orchestration.connections import storage, warehouse
 
-    with _warehouse() as conn:
+    with warehouse() as conn:
         publish(conn, model_id=model_id, storage=storage(), now=datetime.now(UTC))
-
-
-def _warehouse():
-    from include.warehouse.connection import connect_warehouse
-    from orchestration.connections import warehouse_dsn
-
-    return connect_warehouse(warehouse_dsn())

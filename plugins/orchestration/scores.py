@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from airflow.sdk import get_current_context, task
 
 from orchestration.assets import TRAINING_REQUESTED
-from orchestration.churn import registry, warehouse
+from orchestration.churn import registry
 from orchestration.window import run_window, window_extra
 
 log = logging.getLogger(__name__)
@@ -24,6 +24,7 @@ def score_customers() -> None:
 
     from include.models.scores.champion import NoChampion, load_champion
     from include.models.scores.score import score_customers as score
+    from orchestration.connections import warehouse
 
     try:
         champion = load_champion(registry())
@@ -39,7 +40,7 @@ def monitor_scores() -> int:
     """Compare inputs and scores with training, and old scores with what came; gives the number of alerts."""
     from include.models.scores.champion import load_champion
     from include.models.scores.monitor import monitor_scores as monitor
-    from orchestration.connections import storage
+    from orchestration.connections import storage, warehouse
 
     with warehouse() as conn:
         alerts = monitor(
@@ -54,25 +55,14 @@ def train_on_drift(alerts: int) -> None:
     """Have the churn model trained over this window, if something alerted and that is switched on."""
     from airflow.sdk.exceptions import AirflowSkipException
 
+    from orchestration.connections import is_switched_on
+
     if not alerts:
         raise AirflowSkipException("Nothing drifted.")
-    if not _is_switched_on():
+    if not is_switched_on(TRAINS_ON_DRIFT):
         raise AirflowSkipException(
             f"{alerts} alerts; the variable {TRAINS_ON_DRIFT} is not `true`, so nothing is done."
         )
     context = get_current_context()
     context["outlet_events"][TRAINING_REQUESTED].extra = window_extra(run_window(context))
     log.info("train_on_drift alerts=%d requested=churn_model", alerts)
-
-
-def _is_switched_on() -> bool:
-    """Whether the variable says so: `true` or `false`, in any case; not set is false.
-
-    :raises ValueError: it says neither.
-    """
-    from airflow.sdk import Variable
-
-    value = str(Variable.get(TRAINS_ON_DRIFT, default="false")).strip().lower()
-    if value not in ("true", "false"):
-        raise ValueError(f"The Airflow variable {TRAINS_ON_DRIFT} is {value!r}. Set it to true or false.")
-    return value == "true"
