@@ -14,6 +14,13 @@ class NaiveTime(ValueError):
     """A time without a time zone was given where an instant is needed."""
 
 
+def refuse_naive(**instants: datetime) -> None:
+    """:raises NaiveTime: one of the arguments has no time zone; the text names it."""
+    for name, instant in instants.items():
+        if instant.tzinfo is None:
+            raise NaiveTime(f"`{name}` ({instant.isoformat()}) has no time zone. Give one, such as datetime.now(UTC).")
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """The half-open interval `[start, end)` in UTC.

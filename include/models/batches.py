@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from psycopg import Connection, sql
-from psycopg.pq import TransactionStatus
 
 from include.features.definitions.entity import CUSTOMER
 from include.features.definitions.selection import PRESENT, Wanted
@@ -19,16 +17,6 @@ from include.warehouse.copy import copy_rows
 
 INSTANT = pa.timestamp("us", tz="UTC")
 ROWS_PER_BATCH = 20_000
-
-
-@contextmanager
-def one_instant(conn: Connection) -> Iterator[None]:
-    """A transaction that reads as of its beginning; within somebody's transaction that is for them to see to."""
-    is_idle = conn.info.transaction_status == TransactionStatus.IDLE
-    with conn.transaction():
-        if is_idle:
-            conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        yield
 
 
 def snapshot_features(

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from psycopg import Connection, OperationalError, connect
+from psycopg.pq import TransactionStatus
 
 
 class WarehouseUnreachable(RuntimeError):
@@ -32,3 +36,13 @@ def connect_warehouse(dsn: str) -> Connection:
             f"The warehouse did not accept a connection: {str(error).strip()} "
             "Check that Postgres runs and the connection `warehouse` (locally: make doctor)."
         ) from error
+
+
+@contextmanager
+def one_instant(conn: Connection) -> Iterator[None]:
+    """A transaction that reads as of its beginning; within somebody's transaction that is for them to see to."""
+    is_idle = conn.info.transaction_status == TransactionStatus.IDLE
+    with conn.transaction():
+        if is_idle:
+            conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        yield

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from psycopg import Connection
 
-from include.entities.window import NaiveTime, Window
+from include.entities.window import Window, refuse_naive
 from include.features.building.plan import key_parts, plan_everyone, plan_touched
 from include.features.building.touches import keep_seen, read_touches
 from include.features.building.write import (
@@ -120,8 +120,7 @@ def _build(
 
 
 def _refuse_future(view: FeatureView, wanted: list[datetime], *, window: Window, now: datetime) -> None:
-    if now.tzinfo is None:
-        raise NaiveTime(f"`now` ({now.isoformat()}) has no time zone. Give one, for example datetime.now(UTC).")
+    refuse_naive(now=now)
     if wanted and wanted[-1] + view.lag > now:
         raise SnapshotInFuture(
             f"The features of {view} at {wanted[-1].isoformat()} cannot be known before "

@@ -72,7 +72,7 @@ def coverage_of(conn: Connection, view: FeatureView, window: Window) -> Coverage
     )
 
 
-def preview_build(conn: Connection, view: FeatureView, window: Window, *, rebuild: bool = False) -> BuildPreview:
+def preview_build(conn: Connection, view: FeatureView, window: Window) -> BuildPreview:
     """What `build_view` would take over a window: its own plan is made, and taken back. Nothing is written.
 
     :raises UnknownVersion: the view as it is defined now was never applied.
@@ -81,7 +81,7 @@ def preview_build(conn: Connection, view: FeatureView, window: Window, *, rebuil
     with conn.transaction(force_rollback=True):
         read_touches(conn, version)
         wanted = snapshots_of(window, cadence=view.cadence)
-        missing, stale = plan_everyone(conn, version, wanted=wanted, rebuild=rebuild)
+        missing, stale = plan_everyone(conn, version, wanted=wanted, rebuild=False)
         pairs = plan_touched(conn, version)
         rows = conn.execute(
             "SELECT snapshot_at FROM planned WHERE NOT is_first_build UNION SELECT snapshot_at FROM pairs ORDER BY 1"

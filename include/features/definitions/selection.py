@@ -12,7 +12,7 @@ from psycopg import Connection, sql
 from include.features.definitions.service import FeatureService
 from include.features.definitions.versions import ViewVersion, current_version, stored_version
 from include.features.definitions.view import Feature, FeatureType, FeatureView
-from include.features.registry import REGISTRY, Registry, UnknownFeature
+from include.features.registry import Registry, UnknownFeature
 
 ARROW_TYPES: dict[FeatureType, pa.DataType] = {
     "integer": pa.int64(),
@@ -81,7 +81,7 @@ Wanted = FeatureService | str | Sequence[FeatureView | ViewVersion | str]
 """A feature service or its name; or views, versions of them, and `view`, `view:feature` or `view@2:feature`."""
 
 
-def wanted_items(wanted: Wanted, *, registry: Registry = REGISTRY) -> Sequence[FeatureView | ViewVersion | str]:
+def wanted_items(wanted: Wanted, *, registry: Registry) -> Sequence[FeatureView | ViewVersion | str]:
     """What a feature service stands for, or what was listed.
 
     :raises UnknownFeature: there is no service of that name.
@@ -92,7 +92,7 @@ def wanted_items(wanted: Wanted, *, registry: Registry = REGISTRY) -> Sequence[F
 
 
 def selections_of(
-    source: Connection | VersionSource, wanted: Wanted, *, registry: Registry = REGISTRY, inputs: Sequence[str] = ()
+    source: Connection | VersionSource, wanted: Wanted, *, registry: Registry, inputs: Sequence[str] = ()
 ) -> list[Selection]:
     """What is wanted as one selection per view, in the order first named.
 

@@ -13,9 +13,8 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 from psycopg import Connection
-from psycopg.pq import TransactionStatus
 
-from include.entities.window import NaiveTime
+from include.entities.window import refuse_naive
 from include.features.definitions.entity import JoinKey
 from include.features.definitions.on_demand import ON_DEMAND_FEATURES, OnDemandFeature, compute_on_demand, inputs_of
 from include.features.definitions.selection import (
@@ -32,7 +31,7 @@ from include.features.history.relation import read_relation
 from include.features.history.spine import INSTANT, Spine, read_instants, read_keys, refuse_taken_names
 from include.features.history.table_join import TableJoin
 from include.features.registry import REGISTRY, Registry
-from include.warehouse.connection import connect_warehouse
+from include.warehouse.connection import connect_warehouse, one_instant
 
 EntityRows: TypeAlias = "pd.DataFrame | pa.Table | str"
 
@@ -154,10 +153,7 @@ class HistoricalFeatures:
         """The entity rows, and the columns that are joined to them."""
         if self.conn is None:
             return self._joined_to(self._rows())
-        is_idle = self.conn.info.transaction_status == TransactionStatus.IDLE
-        with self.conn.transaction():
-            if is_idle:  # every query of this join sees the same; else that is for whoever began the transaction
-                self.conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        with one_instant(self.conn):
             return self._joined_to(self._rows())
 
     def _rows(self) -> pd.DataFrame | pa.Table:
@@ -239,8 +235,8 @@ def get_historical_features(
     """
     if mode not in ("as_known", "as_corrected"):
         raise ValueError(f"mode is {mode!r}; it is 'as_known' or 'as_corrected'.")
-    if known_at is not None and known_at.tzinfo is None:
-        raise NaiveTime(f"known_at ({known_at.isoformat()}) has no time zone. Give one.")
+    if known_at is not None:
+        refuse_naive(known_at=known_at)
     engine: HistoryEngine
     if mirror is not None:
         engine = mirror

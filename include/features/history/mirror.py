@@ -16,7 +16,6 @@ from datetime import datetime
 from typing import Any
 
 from psycopg import Connection, sql
-from psycopg.pq import TransactionStatus
 from upath import UPath
 
 from include.features.definitions.selection import Selection, VersionSource, Wanted
@@ -29,6 +28,7 @@ from include.features.history.mirror_write import write_layer
 from include.features.history.picks import Picks
 from include.features.history.postgres_join import Mode
 from include.features.history.spine import Spine
+from include.warehouse.connection import one_instant
 
 logger = logging.getLogger(__name__)
 _GROWTH = 4
@@ -53,10 +53,7 @@ class Mirror:
         """
         started = time.monotonic()
         store = self._store(version)
-        is_idle = conn.info.transaction_status == TransactionStatus.IDLE
-        with conn.transaction():
-            if is_idle:
-                conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        with one_instant(conn):
             conn.execute("SET LOCAL work_mem = '128MB'")
             conn.execute(f"LOCK TABLE {version.history.as_string(conn)} IN SHARE UPDATE EXCLUSIVE MODE")
             known = store.manifest()

@@ -17,7 +17,7 @@ import pyarrow.csv
 import pyarrow.parquet
 from psycopg import Connection
 
-from include.entities.window import NaiveTime
+from include.entities.window import refuse_naive
 from include.features.definitions.on_demand import ON_DEMAND_FEATURES
 from include.features.definitions.selection import Wanted, wanted_items
 from include.features.history.historical import EntityRows, HistoryEngine, get_historical_features
@@ -86,9 +86,7 @@ def freeze_training_set(
     :raises NaiveTime: an instant has no time zone.
     :raises ValueError: `known_at` is after `now`.
     """
-    for name, instant in (("known_at", known_at), ("now", now)):
-        if instant.tzinfo is None:
-            raise NaiveTime(f"{name} ({instant.isoformat()}) has no time zone. Give one.")
+    refuse_naive(known_at=known_at, now=now)
     if known_at > now:
         raise ValueError(f"known_at ({known_at.isoformat()}) is after now ({now.isoformat()}): more could be written.")
     result = get_historical_features(

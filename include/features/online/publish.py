@@ -10,12 +10,12 @@ from types import MappingProxyType
 
 from psycopg import Connection
 
-from include.entities.window import NaiveTime, Window
+from include.entities.window import Window, refuse_naive
 from include.features.building.build import lock_view
 from include.features.definitions.versions import ViewVersion, current_version
 from include.features.definitions.view import FeatureView
 from include.features.online.postgres import PostgresOnline
-from include.features.online.store import OnlineStore
+from include.features.online.store import OnlineStore, Published
 from include.warehouse.receipts import Receipt, write_receipt
 
 logger = logging.getLogger(__name__)
@@ -49,8 +49,7 @@ def publish_online(
     :raises UnknownVersion: a view as it is defined now was never built; nothing was published.
     """
     started = time.monotonic()
-    if now.tzinfo is None:
-        raise NaiveTime(f"`now` ({now.isoformat()}) has no time zone. Give one, for example datetime.now(UTC).")
+    refuse_naive(now=now)
     wanted = list(views)
     receipts = {}
     with conn.transaction():
@@ -65,26 +64,26 @@ def publish_online(
         done = store.publish(conn, ordered, now=now)
         published = {versions[version]: own for version, own in zip(ordered, done, strict=True)}
         seconds = time.monotonic() - started
-        for view in wanted:
-            own = published.get(str(view))
-            details = {"published_through_seq": own.through_seq} if own else {"refused": list(refused[str(view)])}
-            receipts[str(view)] = Receipt(
+        for name in map(str, wanted):
+            own = published.get(name) or Published(0, 0, 0, 0)
+            told = {"published_through_seq": own.through_seq} if name in published else {"refused": list(refused[name])}
+            receipts[name] = Receipt(
                 step="publish",
-                entity=str(view),
+                entity=name,
                 window=window,
-                received=own.received if own else 0,
-                inserted=own.inserted if own else 0,
-                updated=own.updated if own else 0,
-                stale=own.received - own.inserted - own.updated if own else 0,
-                details={"store": store.name, **details},
+                received=own.received,
+                inserted=own.inserted,
+                updated=own.updated,
+                stale=own.received - own.inserted - own.updated,
+                details={"store": store.name, **told},
                 seconds=seconds,
             )
-            write_receipt(conn, receipts[str(view)], now=now)
-    for view in wanted:
-        if str(view) in refused:
-            logger.warning("publish_%s store=%s refused: %s", view, store.name, "; ".join(refused[str(view)]))
+            write_receipt(conn, receipts[name], now=now)
+    for name, receipt in receipts.items():
+        if name in refused:
+            logger.warning("publish_%s store=%s refused: %s", name, store.name, "; ".join(refused[name]))
         else:
-            logger.info("%s store=%s", receipts[str(view)], store.name)
+            logger.info("%s store=%s", receipt, store.name)
     return receipts
 
 

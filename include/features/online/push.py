@@ -14,7 +14,7 @@ from psycopg import Connection
 from include.entities.entity import Entity as RecordKind
 from include.entities.events import EVENTS, Event
 from include.entities.orders import ORDERS, Order
-from include.entities.window import NaiveTime, Window
+from include.entities.window import Window, refuse_naive
 from include.features.definitions.entity import Entity
 from include.features.definitions.versions import ViewVersion, versions_in_use
 from include.features.online.publish import IN_THE_WAREHOUSE
@@ -76,8 +76,7 @@ def push(
     :raises PushRefused: a record breaks a rule of its entity; nothing was written.
     """
     started = time.monotonic()
-    if now.tzinfo is None:
-        raise NaiveTime(f"`now` ({now.isoformat()}) has no time zone. Give one, for example datetime.now(UTC).")
+    refuse_naive(now=now)
     by_kind: dict[str, list[Order | Event]] = {}
     for record in records:
         by_kind.setdefault(_KINDS[type(record)].name, []).append(record)

@@ -16,11 +16,12 @@ from psycopg.conninfo import make_conninfo
 from psycopg.errors import UndefinedTable
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
+from include.entities.window import refuse_naive
 from include.features.definitions.selection import Wanted
 from include.features.definitions.service import FeatureService
 from include.features.online import postgres as online_postgres
 from include.features.online import redis_store
-from include.features.online.request import OnlineRequest, check_instant, request_of
+from include.features.online.request import OnlineRequest, request_of
 from include.features.online.response import OnlineResponse
 from include.features.registry import REGISTRY, Registry
 from include.warehouse.connection import connect_warehouse
@@ -51,7 +52,6 @@ class OnlineFeatures:
 
     :param source: the warehouse's connection string, or an open pool made by `online_pool`.
     :param redis_client: read rows from there; the warehouse then only says which versions the views have.
-    :param prefix: as given to `RedisOnline`.
     """
 
     def __init__(
@@ -60,11 +60,10 @@ class OnlineFeatures:
         *,
         registry: Registry = REGISTRY,
         redis_client: redis.Redis | None = None,
-        prefix: str = "regulars",
     ) -> None:
         self._owns_pool = isinstance(source, str)
         self._pool = online_postgres.online_pool(source) if isinstance(source, str) else source
-        self._registry, self._redis, self._prefix = registry, redis_client, prefix
+        self._registry, self._redis = registry, redis_client
         self._prepared: dict[Hashable, _Prepared] = {}
         if redis_client is not None:
             redis_store.refuse_decoding(redis_client)
@@ -83,7 +82,7 @@ class OnlineFeatures:
         :raises UnknownFeature, UnknownVersion: a feature is not registered, or its view was never built.
         """
         at = at or datetime.now(UTC)
-        check_instant(at)
+        refuse_naive(at=at)
         try:
             return self._read(self._prepare(features), entity_rows, at=at)
         except UndefinedTable:  # The version was retired; perhaps the definition has another one by now.
@@ -115,7 +114,7 @@ class OnlineFeatures:
         if not request.selections or not entity_rows:
             rows: list[tuple[Any, ...]] = [()] * len(entity_rows)
         elif self._redis is not None:
-            rows = redis_store.read_rows(self._redis, request, keys, at=at, prefix=self._prefix)
+            rows = redis_store.read_rows(self._redis, request, keys, at=at)
         else:
             parameters = online_postgres.read_parameters(request, keys, at)
             rows = online_postgres.read_rows(self._pool, prepared.statement, parameters)
@@ -134,11 +133,10 @@ class AsyncOnlineFeatures:
         *,
         registry: Registry = REGISTRY,
         redis_client: redis.asyncio.Redis | None = None,
-        prefix: str = "regulars",
     ) -> None:
         self._owns_pool = isinstance(source, str)
         self._pool = online_postgres.async_online_pool(source) if isinstance(source, str) else source
-        self._registry, self._redis, self._prefix = registry, redis_client, prefix
+        self._registry, self._redis = registry, redis_client
         self._prepared: dict[Hashable, _Prepared] = {}
         if redis_client is not None:
             redis_store.refuse_decoding(redis_client)
@@ -148,7 +146,7 @@ class AsyncOnlineFeatures:
     ) -> OnlineResponse:
         """See `OnlineFeatures.get_online_features`."""
         at = at or datetime.now(UTC)
-        check_instant(at)
+        refuse_naive(at=at)
         try:
             return await self._read(await self._prepare(features), entity_rows, at=at)
         except UndefinedTable:
@@ -187,7 +185,7 @@ class AsyncOnlineFeatures:
         if not request.selections or not entity_rows:
             rows: list[tuple[Any, ...]] = [()] * len(entity_rows)
         elif self._redis is not None:
-            rows = await redis_store.read_rows_async(self._redis, request, keys, at=at, prefix=self._prefix)
+            rows = await redis_store.read_rows_async(self._redis, request, keys, at=at)
         else:
             parameters = online_postgres.read_parameters(request, keys, at)
             rows = await online_postgres.read_rows_async(self._pool, prepared.statement, parameters)

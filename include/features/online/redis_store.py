@@ -25,6 +25,8 @@ from include.features.online.redis_rows import field_of, packed, sent, unpacked
 from include.features.online.request import Keys, OnlineRequest
 from include.features.online.store import Published, Pushed
 
+_BUILDS, _INSTANTS = "regulars:published_builds", "regulars:published_at"
+"""Hashes by version: the newest build that readers see, and when it was published."""
 _MERGE = (Path(__file__).parent / "redis_store.lua").read_text()
 _ROWS_AT_ONCE = 500
 """So many rows are merged in one step; other clients of Redis wait for it, one or two milliseconds."""
@@ -42,15 +44,13 @@ class RedisOnline:
     """An online store in Redis.
 
     :param client: one that gives bytes (not `decode_responses`).
-    :param prefix: the names of all keys in Redis begin with it.
     """
 
     name = "redis"
 
-    def __init__(self, client: redis.Redis, *, prefix: str = "regulars") -> None:
+    def __init__(self, client: redis.Redis) -> None:
         refuse_decoding(client)
         self._client = client
-        self._names = Names(prefix)
         self._merge = client.register_script(_MERGE)
 
     def publish(self, conn: Connection, versions: Sequence[ViewVersion], *, now: datetime) -> list[Published]:
@@ -59,8 +59,8 @@ class RedisOnline:
         done = [self._send(conn, version) for version in versions]
         with self._client.pipeline(transaction=True) as pipeline:
             for version, published in zip(versions, done, strict=True):
-                pipeline.hset(self._names.builds, str(version), str(published.through_seq))
-                pipeline.hset(self._names.instants, str(version), now.isoformat())
+                pipeline.hset(_BUILDS, str(version), str(published.through_seq))
+                pipeline.hset(_INSTANTS, str(version), now.isoformat())
             pipeline.execute()
         return done
 
@@ -81,8 +81,8 @@ class RedisOnline:
             (version.view.name, version.version),
         ).fetchone()
         last_seq = last[0] if last else 0
-        after_seq = int(self._kept(self._names.builds, version) or 0)
-        instant = self._kept(self._names.instants, version)
+        after_seq = int(self._kept(_BUILDS, version) or 0)
+        instant = self._kept(_INSTANTS, version)
         published_at = datetime.fromisoformat(instant) if instant else None
         received = inserted = updated = 0
         for query in self._news(conn, version, last_seq=last_seq, after_seq=after_seq, published_at=published_at):
@@ -113,22 +113,14 @@ class RedisOnline:
         self, versions: Sequence[ViewVersion], builds: Sequence[str], rows: Sequence[tuple[int, bytes, bytes]]
     ) -> list[int]:
         return self._merge(
-            keys=[self._names.builds, *(self._names.rows(version) for version in versions)],
+            keys=[_BUILDS, *map(_rows_of, versions)],
             args=[*map(str, versions), *builds, sent(rows)],
         )
 
 
-class Names:
-    """How what the store keeps is called in Redis."""
-
-    def __init__(self, prefix: str) -> None:
-        self.builds = f"{prefix}:published_builds"
-        self.instants = f"{prefix}:published_at"
-        self._prefix = prefix
-
-    def rows(self, version: ViewVersion) -> str:
-        """The hash of a version's rows."""
-        return f"{self._prefix}:online:{version}"
+def _rows_of(version: ViewVersion) -> str:
+    """The name of the hash of a version's rows."""
+    return f"regulars:online:{version}"
 
 
 def refuse_decoding(client: Any) -> None:
@@ -137,12 +129,11 @@ def refuse_decoding(client: Any) -> None:
         raise ValueError("The online store needs a Redis client that gives bytes. Make it without decode_responses.")
 
 
-def ask(pipeline: Any, request: OnlineRequest, keys: Keys, *, prefix: str) -> None:
+def ask(pipeline: Any, request: OnlineRequest, keys: Keys) -> None:
     """Put one reading of all views into a transaction: which builds are published, then the rows."""
-    names = Names(prefix)
-    pipeline.hmget(names.builds, [str(selection.version) for selection in request.selections])
+    pipeline.hmget(_BUILDS, [str(selection.version) for selection in request.selections])
     for selection in request.selections:
-        pipeline.hmget(names.rows(selection.version), _fields(request, selection.view.entity.key_names, keys))
+        pipeline.hmget(_rows_of(selection.version), _fields(request, selection.view.entity.key_names, keys))
 
 
 def answer(answers: Sequence[Sequence[bytes | None]], request: OnlineRequest, *, at: datetime) -> list[tuple[Any, ...]]:
@@ -155,21 +146,19 @@ def answer(answers: Sequence[Sequence[bytes | None]], request: OnlineRequest, *,
     return [tuple(value for part in row for value in part) for row in zip(*views, strict=True)]
 
 
-def read_rows(
-    client: redis.Redis, request: OnlineRequest, keys: Keys, *, at: datetime, prefix: str
-) -> list[tuple[Any, ...]]:
+def read_rows(client: redis.Redis, request: OnlineRequest, keys: Keys, *, at: datetime) -> list[tuple[Any, ...]]:
     """One row per entity row: per view the event time of the row found (None: not found) and its features."""
     with client.pipeline(transaction=True) as pipeline:
-        ask(pipeline, request, keys, prefix=prefix)
+        ask(pipeline, request, keys)
         return answer(pipeline.execute(), request, at=at)
 
 
 async def read_rows_async(
-    client: redis.asyncio.Redis, request: OnlineRequest, keys: Keys, *, at: datetime, prefix: str
+    client: redis.asyncio.Redis, request: OnlineRequest, keys: Keys, *, at: datetime
 ) -> list[tuple[Any, ...]]:
     """See `read_rows`."""
     async with client.pipeline(transaction=True) as pipeline:
-        ask(pipeline, request, keys, prefix=prefix)
+        ask(pipeline, request, keys)
         return answer(await pipeline.execute(), request, at=at)
 
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
 from operator import index
 from typing import Any
 
 from psycopg import Connection
 
-from include.entities.window import NaiveTime
 from include.features.definitions.entity import JoinKey
 from include.features.definitions.on_demand import ON_DEMAND_FEATURES, OnDemandFeature, inputs_of
 from include.features.definitions.selection import Selection, Wanted, selections_of, wanted_items
@@ -69,12 +67,6 @@ def request_of(conn: Connection, wanted: Wanted, *, registry: Registry = REGISTR
         inputs = inputs_of(on_demand)
         read = tuple(selections_of(conn, of_views, registry=registry, inputs=inputs)) if inputs else shown
     return OnlineRequest(read, shown, on_demand)
-
-
-def check_instant(at: datetime) -> None:
-    """:raises NaiveTime: the instant has no time zone."""
-    if at.tzinfo is None:
-        raise NaiveTime(f"`at` ({at.isoformat()}) has no time zone. Give one, for example datetime.now(UTC).")
 
 
 def _values_of(key: JoinKey, rows: Sequence[Mapping[str, Any]]) -> list[Any]:

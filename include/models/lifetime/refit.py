@@ -18,11 +18,12 @@ from psycopg import Connection
 from psycopg.types.json import Jsonb
 
 from include.features.views.customer_lifetime import CUSTOMER_LIFETIME
-from include.models.batches import ROWS_PER_BATCH, one_instant, snapshot_features
+from include.models.batches import ROWS_PER_BATCH, snapshot_features
 from include.models.lifetime.bg_nbd import BgNbd
 from include.models.lifetime.bg_nbd_fit import BgNbdFit, fit_bg_nbd
 from include.models.lifetime.gamma_gamma import GammaGamma, GammaGammaFit, fit_gamma_gamma
 from include.models.lifetime.value import LifetimeModel
+from include.warehouse.connection import one_instant
 
 logger = logging.getLogger(__name__)
 

@@ -11,9 +11,10 @@ from psycopg import Connection
 
 from include.entities.window import Window
 from include.features.views.customer_lifetime import CUSTOMER_LIFETIME
-from include.models.batches import INSTANT, ROWS_PER_BATCH, RowWriter, one_instant, snapshot_features
+from include.models.batches import INSTANT, ROWS_PER_BATCH, RowWriter, snapshot_features
 from include.models.lifetime.refit import WANTED, StoredFit, current_fit, read_history
 from include.models.lifetime.value import lifetime_values
+from include.warehouse.connection import one_instant
 from include.warehouse.receipts import Receipt, write_receipt
 
 logger = logging.getLogger(__name__)

@@ -13,11 +13,12 @@ from psycopg import Connection
 
 from include.entities.window import Window
 from include.features.history.historical import get_historical_features
-from include.models.batches import INSTANT, ROWS_PER_BATCH, RowWriter, one_instant, snapshot_features
+from include.models.batches import INSTANT, ROWS_PER_BATCH, RowWriter, snapshot_features
 from include.models.churn.inputs import CORE_VIEW
 from include.models.lifetime.refit import WANTED, NoLifetimeModel, StoredFit, current_fit, read_history
 from include.models.lifetime.value import lifetime_values
 from include.models.scores.champion import Champion
+from include.warehouse.connection import one_instant
 from include.warehouse.receipts import Receipt, write_receipt
 
 logger = logging.getLogger(__name__)
