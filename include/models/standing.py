@@ -9,6 +9,8 @@ from typing import Any
 
 from psycopg import Connection
 
+from include.models.scores.measurement import Measurement
+
 CHURN = "churn"
 
 
@@ -60,25 +62,6 @@ class Backtest:
     auc: float
     log_loss: float
     calibration_error: float
-
-
-@dataclass(frozen=True, slots=True)
-class Drift:
-    """A row of `ml.monitoring`.
-
-    :param subject: an input, `churn_probability` or `reality`.
-    :param reference: the same in training or on the test rows.
-    """
-
-    model_id: str
-    snapshot_at: datetime
-    subject: str
-    metric: str
-    value: float
-    reference: float | None
-    threshold: float | None
-    is_alert: bool
-    row_count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +155,7 @@ def backtests_of(conn: Connection, model_id: str) -> list[Backtest]:
     return [Backtest(*row) for row in rows]
 
 
-def drift_of(conn: Connection, *, snapshots: int = 60) -> list[Drift]:
+def drift_of(conn: Connection, *, snapshots: int = 60) -> list[Measurement]:
     """What was measured at the newest snapshots of all models, oldest first."""
     rows = conn.execute(
         """
@@ -187,7 +170,7 @@ def drift_of(conn: Connection, *, snapshots: int = 60) -> list[Drift]:
         """,
         (snapshots,),
     ).fetchall()
-    return [Drift(*row) for row in rows]
+    return [Measurement(*row) for row in rows]
 
 
 def champion_changes(conn: Connection, *, limit: int = 30) -> list[AliasChange]:

@@ -14,12 +14,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from psycopg import Connection
 
-from include.models.batches import INSTANT, ROWS_PER_BATCH, RowWriter, one_instant, snapshot_features
+from include.models.batches import INSTANT, ROWS_PER_BATCH, RowWriter, snapshot_features
 from include.models.churn.inputs import CORE_VIEW, RECENCY
 from include.models.scores.champion import Champion
 from include.models.scores.distribution import Counts, null_share, population_stability_index
+from include.models.scores.measurement import Measurement
 from include.models.scores.reality import ACTIVE_WITHIN_DAYS, Matured, matured_runs
 from include.models.scores.references import SCORE, Reference, references_of
+from include.warehouse.connection import one_instant
 
 logger = logging.getLogger(__name__)
 
@@ -42,27 +44,6 @@ class Thresholds:
     auc_loss: float = 0.05
     calibration_error: float = 0.1
     least_rows: int = 200
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measurement:
-    """One row of `ml.monitoring`."""
-
-    model_id: str
-    snapshot_at: datetime
-    subject: str
-    metric: str
-    value: float
-    reference: float | None
-    threshold: float | None
-    is_alert: bool
-    rows: int
-
-    def __str__(self) -> str:
-        return (
-            f"snapshot={self.snapshot_at:%Y-%m-%dT%H:%M:%SZ} subject={self.subject} metric={self.metric} "
-            f"value={self.value:.4f} reference={self.reference} threshold={self.threshold} rows={self.rows}"
-        )
 
 
 def monitor_scores(
@@ -141,7 +122,7 @@ def _beside_training(
         ):
             yield Measurement(
                 model_id=champion.kept.model_id, snapshot_at=snapshot_at, subject=subject, metric=metric, value=value,
-                reference=of_training, threshold=threshold, rows=rows,
+                reference=of_training, threshold=threshold, row_count=rows,
                 is_alert=rows >= limits.least_rows and value > threshold,
             )  # fmt: skip
 
@@ -163,7 +144,7 @@ def _beside_reality(conn: Connection, matured: Matured, limits: Thresholds) -> I
         if np.isfinite(value):
             yield Measurement(
                 model_id=matured.model_id, snapshot_at=matured.snapshot_at, subject=REALITY, metric=metric, value=value,
-                reference=reference, threshold=threshold, rows=matured.rows,
+                reference=reference, threshold=threshold, row_count=matured.rows,
                 is_alert=bool(matured.rows >= limits.least_rows and is_beyond),
             )  # fmt: skip
 
@@ -187,7 +168,7 @@ def _write(conn: Connection, found: list[Measurement], *, now: datetime) -> None
         "reference": pa.array([each.reference for each in found], pa.float64()),
         "threshold": pa.array([each.threshold for each in found], pa.float64()),
         "is_alert": pa.array([each.is_alert for each in found]),
-        "row_count": pa.array([each.rows for each in found], pa.int64()),
+        "row_count": pa.array([each.row_count for each in found], pa.int64()),
         "measured_at": pa.array([now] * len(found), INSTANT),
     }
     writer.write(pa.table(columns))

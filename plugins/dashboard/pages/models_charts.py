@@ -8,7 +8,8 @@ from typing import Any
 from dashboard.charts import Chart
 from dashboard.pages.customers_charts import SCORERS
 from dashboard.words import number, sentence
-from include.models.standing import Backtest, Drift, Judged, RecommendationRun
+from include.models.scores.measurement import Measurement
+from include.models.standing import Backtest, Judged, RecommendationRun
 
 METRICS = {
     "auc": ("AUC", "the chance that one who leaves is ranked above one who stays; 0.5 is chance, 1 is perfect"),
@@ -80,21 +81,25 @@ def backtest_chart(backtests: Sequence[Backtest]) -> Chart | None:
              "calibration_error": each.calibration_error, "churn_rate": each.churn_rate, "customers": each.row_count}
             for each in backtests
         ],
-        spec={
-            "height": 240,
-            "mark": {"type": "line", "point": True},
-            "encoding": {
-                "x": {"field": "at", **_TIME},
-                "y": {"field": "auc", "type": "quantitative", "title": "AUC", "scale": {"zero": False}},
-                "color": {"field": "candidate", "type": "nominal", "legend": _LEGEND},
-                "tooltip": [{"field": "candidate"}, {"field": "auc", "format": ".4f"},
-                            {"field": "at", "type": "temporal", "title": "snapshot"}],
-            },
-        },
+        spec={"height": 240, **_auc_lines({"field": "candidate", "type": "nominal", "legend": _LEGEND})},
     )  # fmt: skip
 
 
-def drift_chart(drift: Sequence[Drift], model_id: str) -> Chart | None:
+def _auc_lines(by: dict[str, Any]) -> dict[str, Any]:
+    """AUC over the snapshots, a line for each value of a field."""
+    return {
+        "mark": {"type": "line", "point": True},
+        "encoding": {
+            "x": {"field": "at", **_TIME},
+            "y": {"field": "auc", "type": "quantitative", "title": "AUC", "scale": {"zero": False}},
+            "color": by,
+            "tooltip": [{"field": by["field"]}, {"field": "auc", "format": ".4f"},
+                        {"field": "at", "type": "temporal", "title": "snapshot"}],
+        },
+    }  # fmt: skip
+
+
+def drift_chart(drift: Sequence[Measurement], model_id: str) -> Chart | None:
     """How far inputs and scores of a model are from training, snapshot by snapshot: those that moved most."""
     own = [each for each in drift if each.metric == "psi" and each.model_id == model_id]
     if not own:
@@ -136,7 +141,7 @@ def drift_chart(drift: Sequence[Drift], model_id: str) -> Chart | None:
     )  # fmt: skip
 
 
-def reality_chart(drift: Sequence[Drift]) -> Chart | None:
+def reality_chart(drift: Sequence[Measurement]) -> Chart | None:
     """AUC of old scores, once it was known what came, beside that on the test rows."""
     own = [each for each in drift if each.subject == REALITY and each.metric == "auc"]
     if not own:
@@ -157,17 +162,7 @@ def reality_chart(drift: Sequence[Drift]) -> Chart | None:
         columns={"at": "Snapshot", "kind": "Which", "auc": "AUC", "customers": "Customers"},
         formats={"auc": "digits"},
         rows=rows,
-        spec={
-            "height": 220,
-            "mark": {"type": "line", "point": True},
-            "encoding": {
-                "x": {"field": "at", **_TIME},
-                "y": {"field": "auc", "type": "quantitative", "title": "AUC", "scale": {"zero": False}},
-                "color": {"field": "kind", "type": "nominal", "title": None},
-                "tooltip": [{"field": "kind"}, {"field": "auc", "format": ".4f"},
-                            {"field": "at", "type": "temporal", "title": "snapshot"}],
-            },
-        },
+        spec={"height": 220, **_auc_lines({"field": "kind", "type": "nominal", "title": None})},
     )  # fmt: skip
 
 
