@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -12,6 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from tests.integration.sandbox_process import SandboxProcess, sandbox
+from tests.own_database import own_database
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -24,12 +25,24 @@ def metadata_database() -> None:
     initdb()
 
 
-@pytest.fixture
-def dag_bag(metadata_database: None) -> Any:
-    """The DAG folder as the scheduler sees it, parsed anew: a test run leaves its parameters in the DAG object."""
+@pytest.fixture(scope="session")
+def parse_dags(metadata_database: None) -> Callable[[], Any]:
+    """Parses the DAG folder anew, as the scheduler does."""
     from airflow.dag_processing.dagbag import DagBag
 
-    return DagBag(str(ROOT / "dags"))
+    return lambda: DagBag(str(ROOT / "dags"))
+
+
+@pytest.fixture(scope="session")
+def parsed_dags(parse_dags: Callable[[], Any]) -> Any:
+    """The DAG folder as the scheduler sees it, for tests that look at DAGs and run none."""
+    return parse_dags()
+
+
+@pytest.fixture
+def dag_bag(parse_dags: Callable[[], Any]) -> Any:
+    """The same for tests that run DAGs, parsed for each: a run leaves its parameters in the DAG object."""
+    return parse_dags()
 
 
 @pytest.fixture(scope="session")
@@ -56,12 +69,33 @@ def server(metadata_database: None) -> Any:
     return create_app(apps="core")
 
 
-@pytest.fixture
-def stranger(server: Any, warehouse_dsn: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
-    """Somebody who did not log in to the API server, which reads this test's warehouse."""
-    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps(warehouse_connection(warehouse_dsn)))
+@pytest.fixture(scope="session")
+def _client_for_all(server: Any) -> Iterator[TestClient]:
     with TestClient(server) as client:
         yield client
+
+
+@pytest.fixture
+def anonymous(_client_for_all: TestClient) -> TestClient:
+    """Somebody who did not log in to the API server, and did not in an earlier test."""
+    _client_for_all.headers.pop("Authorization", None)
+    _client_for_all.cookies.clear()
+    return _client_for_all
+
+
+@pytest.fixture(scope="session")
+def _warehouse_of_nobody(postgres_server: Any) -> Iterator[str]:
+    with own_database(postgres_server, "warehouse_of_nobody") as dsn:
+        yield dsn
+
+
+@pytest.fixture
+def stranger(anonymous: TestClient, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> TestClient:
+    """Somebody who did not log in; the API server reads this test's warehouse, or an empty one if it takes none."""
+    takes_one = "warehouse_dsn" in request.fixturenames
+    dsn = request.getfixturevalue("warehouse_dsn" if takes_one else "_warehouse_of_nobody")
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps(warehouse_connection(dsn)))
+    return anonymous
 
 
 @pytest.fixture

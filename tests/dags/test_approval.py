@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from include.models.registry.settings import registry_from_environment
 from tests.integration.judged_models import judged
+from tests.integration.registry_stores import sqlite_registry
 
 DEADLINE_SECONDS = 120
 PROBE = """
@@ -37,7 +37,7 @@ class Person:
 @pytest.fixture
 def registry(platform: str, tmp_path) -> Any:
     """The registry that the tasks of this test use."""
-    return registry_from_environment({"REGULARS_STORAGE": str(tmp_path / "storage")})
+    return sqlite_registry(tmp_path / "storage" / "models")
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from include.features.registry import FEATURE_VIEWS
-from include.models.registry.settings import registry_from_environment
 from tests.integration.feature_shop import DAY
+from tests.integration.registry_stores import sqlite_registry
 from tests.integration.scored_shop import SNAPSHOT, crown, fill, fit_values
 
 RUN = {"start": (SNAPSHOT - DAY).isoformat(), "end": SNAPSHOT.isoformat()}
@@ -24,7 +24,7 @@ def storage(platform: str, tmp_path: Path) -> Path:
 @pytest.fixture
 def champion(warehouse, storage: Path):
     """A shop with features, and a champion in the registry of the environment."""
-    registry = registry_from_environment({"REGULARS_STORAGE": str(storage)})
+    registry = sqlite_registry(storage / "models")
     made = crown(warehouse, registry, fill(warehouse, storage), storage)
     fit_values(warehouse)
     return made
@@ -77,7 +77,7 @@ def test_scores_are_written_once_monitored_and_drift_asks_for_training_only_if_t
     assert receipts == [(scored, 0), (0, scored)]
 
 
-def test_the_churn_model_waits_for_requests(dag_bag):
-    condition = dag_bag.dags["churn_model"].timetable.asset_condition
+def test_the_churn_model_waits_for_requests(parsed_dags):
+    condition = parsed_dags.dags["churn_model"].timetable.asset_condition
     assert type(condition).__name__ == "AssetAny", "features or a request, whichever comes first"
     assert {asset.name for asset in condition.objects} == {"features", "churn_training_requested"}

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 import csv
 import html
 import io
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,14 +21,14 @@ from include.analytics.registry import MARTS
 from include.entities.window import Window
 from include.features.registry import FEATURE_VIEWS
 from include.lineage import note_lineage
-from include.models.registry.model_registry import ModelRegistry
 from include.models.scores.risks import customers_at_risk, newest_run, segment_risks
 from include.warehouse.connection import connect_warehouse
 from tests.dags.conftest import logged_in, warehouse_connection
 from tests.integration import judged_shop as made
 from tests.integration.feature_shop import DAY, NOW
+from tests.integration.registry_stores import sqlite_registry
+from tests.own_database import own_database
 
-ROOT = Path(__file__).resolve().parents[2]
 PERSONAL = ("hidden@example.com", "Hidden", "Person")
 FORMULA = 8
 """A customer whose reason looks like a formula of a spreadsheet."""
@@ -45,41 +42,37 @@ PATHS = (
 @pytest.fixture(scope="module")
 def database(postgres_server) -> Iterator[str]:
     """A shop with scores, judged models, measured features and a catalogue; read by all tests, written by none."""
-    with psycopg.connect(postgres_server.dsn("postgres"), autocommit=True) as admin:
-        admin.execute("CREATE DATABASE watched_shop TEMPLATE template_warehouse STRATEGY file_copy")
-    with connect_warehouse(postgres_server.dsn("watched_shop")) as conn:
-        made.fill(conn)
-        conn.execute(
-            """
-            INSERT INTO shop.customers VALUES (%s, 'hidden@example.com', 'Hidden', 'Person', 'DE', NULL, true, 'test',
-                '2000-01-01Z', '00000000-0000-0000-0000-000000000000', '2000-01-01Z', '2000-01-01Z')
-            """,
-            (made.SOMEBODY,),
-        )
-        conn.execute(
-            """
-            UPDATE ml.customer_scores SET reasons = '[{"feature": "f", "value": 1, "effect": 1, "text": "=1+1"}]'
-            WHERE customer_id = %s
-            """,
-            (FORMULA,),
-        )
-        note_lineage(conn, now=NOW)
-        window = Window(made.SNAPSHOT - DAY, made.SNAPSHOT)
-        refresh(conn, MARTS["data_inventory"], window=window, until=made.SNAPSHOT, now=NOW)
-        conn.commit()
-    yield postgres_server.dsn("watched_shop")
-    with psycopg.connect(postgres_server.dsn("postgres"), autocommit=True) as admin:
-        admin.execute("DROP DATABASE watched_shop WITH (FORCE)")
+    with own_database(postgres_server, "watched_shop") as dsn:
+        with connect_warehouse(dsn) as conn:
+            made.fill(conn)
+            conn.execute(
+                """
+                INSERT INTO shop.customers VALUES (%s, 'hidden@example.com', 'Hidden', 'Person', 'DE', NULL, true,
+                    'test', '2000-01-01Z', '00000000-0000-0000-0000-000000000000', '2000-01-01Z', '2000-01-01Z')
+                """,
+                (made.SOMEBODY,),
+            )
+            conn.execute(
+                """
+                UPDATE ml.customer_scores SET reasons = '[{"feature": "f", "value": 1, "effect": 1, "text": "=1+1"}]'
+                WHERE customer_id = %s
+                """,
+                (FORMULA,),
+            )
+            note_lineage(conn, now=NOW)
+            window = Window(made.SNAPSHOT - DAY, made.SNAPSHOT)
+            refresh(conn, MARTS["data_inventory"], window=window, until=made.SNAPSHOT, now=NOW)
+            conn.commit()
+        yield dsn
 
 
 @pytest.fixture
-def stranger(server: Any, database: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[TestClient]:
+def stranger(anonymous: TestClient, database: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> TestClient:
     """Somebody who did not log in; the API server reads the filled shop, and there is no model registry yet."""
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps(warehouse_connection(database)))
     monkeypatch.setenv("REGULARS_STORAGE", str(tmp_path))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    with TestClient(server) as client:
-        yield client
+    return anonymous
 
 
 @pytest.fixture
@@ -240,9 +233,7 @@ def registry_of_its_own(monkeypatch):
 
 
 def test_what_the_registry_says_stands_beside_the_warehouse(page, registry_of_its_own, tmp_path):
-    folder = tmp_path / "models"
-    folder.mkdir()
-    registry = ModelRegistry(f"sqlite:///{folder / 'mlflow.db'}", (folder / "artefacts").as_uri())
+    registry = sqlite_registry(tmp_path / "models")
     for model_id in (made.CHAMPION, "elsewhere"):
         kept = registry.register("churn", 1, model_id=model_id, parameters={}, metrics={}, tags={}, card="of tests")
     registry.set_alias("churn", kept.version, reason="of tests")
@@ -273,21 +264,6 @@ def test_a_registry_that_gives_no_answer_is_told_apart_and_no_secret_with_it(
     assert "hidden" not in told and "somebody" not in told
     assert not (tmp_path / "models").exists()
     assert made.CHAMPION in page("/models")
-
-
-def test_the_pages_do_not_import_mlflow_before_the_registry_is_asked():
-    """Every module of the platform that a page imports as it is imported itself, in a process of its own."""
-    wanted: set[str] = set()
-    for file in (ROOT / "plugins" / "dashboard").rglob("*.py"):
-        for node in ast.parse(file.read_text()).body:
-            names = [each.name for each in node.names] if isinstance(node, ast.Import) else []
-            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            assert not any(name.partition(".")[0] == "mlflow" for name in names), file
-            wanted |= {name for name in names if name.partition(".")[0] == "include"}
-    program = f"import sys, {', '.join(sorted(wanted))}; print('mlflow' in sys.modules)"
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert "include.models.standing" in wanted
-    assert ended.stdout.strip() == "False"
 
 
 def test_a_view_tells_its_definition_and_what_its_features_looked_like(page):

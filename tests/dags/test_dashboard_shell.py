@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
+import subprocess
+import sys
 
 import psycopg
 import pytest
@@ -12,7 +15,7 @@ from dashboard.app import app
 from dashboard.charts import Chart
 from dashboard.static_files import FOLDER
 
-from tests.dags.conftest import logged_in
+from tests.dags.conftest import ROOT, logged_in
 
 PAGES = ("today", "shop", "customers", "models", "features", "data")
 PATHS = [f"/regulars/{name}" for name in PAGES] + ["/regulars/today/fill"]
@@ -116,3 +119,18 @@ def test_vega_is_made_once_and_kept(tmp_path, monkeypatch):
     assert [file.read_bytes() for file in vega.kept_file().parent.iterdir()] == [made]
     monkeypatch.setattr(vega, "_PROGRAM", "raise SystemExit('made again')")
     assert vega.javascript() == made
+
+
+def test_the_pages_do_not_import_mlflow_before_the_registry_is_asked():
+    """Every module of the platform that a page imports as it is imported itself, in a process of its own."""
+    wanted: set[str] = set()
+    for file in (ROOT / "plugins" / "dashboard").rglob("*.py"):
+        for node in ast.parse(file.read_text()).body:
+            names = [each.name for each in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not any(name.partition(".")[0] == "mlflow" for name in names), file
+            wanted |= {name for name in names if name.partition(".")[0] == "include"}
+    program = f"import sys, {', '.join(sorted(wanted))}; print('mlflow' in sys.modules)"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert "include.models.standing" in wanted
+    assert ended.stdout.strip() == "False"

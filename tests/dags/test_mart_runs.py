@@ -45,8 +45,8 @@ def test_the_day_begins_where_the_shop_is(dag_bag, platform, warehouse, monkeypa
     assert {day: count for day, count in days.items() if count} == expected
 
 
-def test_a_mart_waits_for_those_that_it_is_made_of(dag_bag):
-    tasks = dag_bag.dags["analytics_marts"].task_dict
+def test_a_mart_waits_for_those_that_it_is_made_of(parsed_dags):
+    tasks = parsed_dags.dags["analytics_marts"].task_dict
     for name, mart in MARTS.items():
         waits_for = tasks[f"refresh_{name}"].upstream_task_ids - {"note_lineage"}
         assert waits_for == {f"refresh_{upstream}" for upstream in refreshed_before(mart)}

@@ -48,15 +48,15 @@ each_dag = pytest.mark.parametrize("dag_id", sorted(EXPECTED))
 each_windowed_dag = pytest.mark.parametrize("dag_id", sorted(WINDOWED))
 
 
-def test_the_folder_holds_exactly_the_dags_that_we_know(dag_bag):
-    assert not dag_bag.import_errors, "These files do not import; run `python dags/<file>.py` to see why."
-    found = set(dag_bag.dags)
+def test_the_folder_holds_exactly_the_dags_that_we_know(parsed_dags):
+    assert not parsed_dags.import_errors, "These files do not import; run `python dags/<file>.py` to see why."
+    found = set(parsed_dags.dags)
     assert found == EXPECTED, "A DAG came or went: add it to EXPECTED and to the README's table, or put it back."
 
 
 @each_dag
-def test_a_dag_says_what_it_is_for(dag_bag, dag_id):
-    dag = dag_bag.dags[dag_id]
+def test_a_dag_says_what_it_is_for(parsed_dags, dag_id):
+    dag = parsed_dags.dags[dag_id]
     assert dag.doc_md and len(dag.doc_md) > 200, (
         f"{dag_id}: pass doc_md=__doc__ and say what it does and what to do when it fails."
     )
@@ -66,8 +66,8 @@ def test_a_dag_says_what_it_is_for(dag_bag, dag_id):
 
 
 @each_windowed_dag
-def test_a_dag_covers_a_window_and_can_be_given_one(dag_bag, dag_id):
-    dag = dag_bag.dags[dag_id]
+def test_a_dag_covers_a_window_and_can_be_given_one(parsed_dags, dag_id):
+    dag = parsed_dags.dags[dag_id]
     assert {"start", "end"} <= set(dag.params), f"{dag_id}: pass params=WINDOW_PARAMS."
     timetable = getattr(dag.timetable, "timetable", dag.timetable)
     assert type(timetable).__name__ == "CronDataIntervalTimetable", (
@@ -76,15 +76,15 @@ def test_a_dag_covers_a_window_and_can_be_given_one(dag_bag, dag_id):
 
 
 @pytest.mark.parametrize("dag_id", sorted(ON_ASSETS))
-def test_what_waits_for_assets_alone_takes_their_window_and_can_be_given_one(dag_bag, dag_id):
-    dag = dag_bag.dags[dag_id]
+def test_what_waits_for_assets_alone_takes_their_window_and_can_be_given_one(parsed_dags, dag_id):
+    dag = parsed_dags.dags[dag_id]
     assert {"start", "end"} <= set(dag.params), f"{dag_id}: pass params=WINDOW_PARAMS."
     assert type(dag.timetable).__name__ == "AssetTriggeredTimetable", f"{dag_id}: schedule it by its assets."
 
 
 @pytest.mark.parametrize("dag_id", sorted(BY_HAND))
-def test_what_is_run_by_hand_explains_every_field_of_its_trigger_form(dag_bag, dag_id):
-    dag = dag_bag.dags[dag_id]
+def test_what_is_run_by_hand_explains_every_field_of_its_trigger_form(parsed_dags, dag_id):
+    dag = parsed_dags.dags[dag_id]
     assert not dag.timetable.can_be_scheduled, f"{dag_id}: set schedule=None."
     assert set(dag.params), f"{dag_id}: say by params what it is to work on."
     for name in dag.params:
@@ -93,23 +93,23 @@ def test_what_is_run_by_hand_explains_every_field_of_its_trigger_form(dag_bag, d
 
 
 @each_dag
-def test_runs_of_a_dag_follow_one_another_and_do_not_catch_up_by_themselves(dag_bag, dag_id):
-    dag = dag_bag.dags[dag_id]
+def test_runs_of_a_dag_follow_one_another_and_do_not_catch_up_by_themselves(parsed_dags, dag_id):
+    dag = parsed_dags.dags[dag_id]
     assert dag.max_active_runs == 1, f"{dag_id}: set max_active_runs=1; windows of one table are loaded in order."
     assert dag.catchup is False, f"{dag_id}: set catchup=False; a range is loaded by a backfill or a ranged run."
 
 
 @each_dag
-def test_tasks_are_retried_by_the_kind_of_error(dag_bag, dag_id):
-    for task in dag_bag.dags[dag_id].tasks:
+def test_tasks_are_retried_by_the_kind_of_error(parsed_dags, dag_id):
+    for task in parsed_dags.dags[dag_id].tasks:
         assert task.owner == "regulars", f"{dag_id}.{task.task_id}: pass default_args=DEFAULT_ARGUMENTS."
         assert task.retries >= 1, f"{dag_id}.{task.task_id}: at least one retry; the API server may be restarting."
         assert task.retry_policy is not None, f"{dag_id}.{task.task_id}: pass default_args=DEFAULT_ARGUMENTS."
 
 
 @each_dag
-def test_tasks_are_named_as_verbs_in_lower_snake_case(dag_bag, dag_id):
-    for task in dag_bag.dags[dag_id].tasks:
+def test_tasks_are_named_as_verbs_in_lower_snake_case(parsed_dags, dag_id):
+    for task in parsed_dags.dags[dag_id].tasks:
         assert re.fullmatch(r"[a-z][a-z0-9_]*", task.task_id), f"{dag_id}.{task.task_id}: write it in lower snake case."
         assert task.task_id.split("_")[0] in VERBS, f"{dag_id}.{task.task_id}: begin it with one of {', '.join(VERBS)}."
 
@@ -147,27 +147,27 @@ def test_parsing_the_dags_imports_no_heavy_library():
     assert not heavy, f"{heavy} imported while parsing: import inside the task's function."
 
 
-def test_the_dags_name_every_entity_and_feature_view_once(dag_bag):
+def test_the_dags_name_every_entity_and_feature_view_once(parsed_dags):
     from include.entities.registry import ENTITIES
     from include.features.registry import FEATURE_VIEWS
 
-    tasks = [task_id for dag in dag_bag.dags.values() for task_id in dag.task_ids]
+    tasks = [task_id for dag in parsed_dags.dags.values() for task_id in dag.task_ids]
     for step in ("extract", "validate", "upsert"):
         named = sorted(task.removeprefix(f"{step}_") for task in tasks if task.startswith(f"{step}_"))
         assert named == sorted(ENTITIES), (
             f"{step}_*: every entity of include/entities/registry.py belongs into one DAG."
         )
     built = sorted(
-        t.removeprefix("build_") for t in dag_bag.dags["shop_to_features"].task_ids if t.startswith("build_")
+        t.removeprefix("build_") for t in parsed_dags.dags["shop_to_features"].task_ids if t.startswith("build_")
     )
     assert built == sorted(FEATURE_VIEWS), "Add the feature view to FEATURE_VIEWS in dags/shop_to_features.py."
 
 
-def test_every_extraction_takes_a_slot_of_the_pool_of_its_connection(dag_bag):
+def test_every_extraction_takes_a_slot_of_the_pool_of_its_connection(parsed_dags):
     from include.sources.factory import SOURCES
 
     pools = json.loads((ROOT / "deploy" / "pools.json").read_text())
-    for dag in dag_bag.dags.values():
+    for dag in parsed_dags.dags.values():
         for task in dag.tasks:
             entity = task.task_id.removeprefix("extract_")
             if entity != task.task_id:
@@ -188,13 +188,16 @@ def test_errors_that_a_retry_cannot_mend_exist_under_the_names_that_the_retry_po
         )
 
 
+@pytest.fixture(scope="module")
+def parsed_again(parse_dags):
+    return parse_dags()
+
+
 @each_dag
-def test_two_parses_give_the_same_dag(dag_bag, dag_id):
-    from airflow.dag_processing.dagbag import DagBag
+def test_two_parses_give_the_same_dag(parsed_dags, parsed_again, dag_id):
     from airflow.serialization.serialized_objects import DagSerialization
 
-    again = DagBag(str(ROOT / "dags")).dags[dag_id]
-    first, second = (DagSerialization.to_dict(dag) for dag in (dag_bag.dags[dag_id], again))
+    first, second = (DagSerialization.to_dict(bag.dags[dag_id]) for bag in (parsed_dags, parsed_again))
     assert first == second, (
         f"{dag_id}: something changes with every parse (now(), uuid4(), a set's order); make it constant."
     )

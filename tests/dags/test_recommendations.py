@@ -53,8 +53,8 @@ def test_a_shop_without_orders_has_its_run_too(dag_bag, platform):
     assert query(platform, "SELECT status, method FROM ml.recommendation_runs") == [("published", "popularity")]
 
 
-def test_loading_orders_tells_whoever_waits_for_them_and_with_which_window(dag_bag):
-    [asset] = dag_bag.dags["shop_to_features"].get_task("upsert_orders").outlets
+def test_loading_orders_tells_whoever_waits_for_them_and_with_which_window(parsed_dags):
+    [asset] = parsed_dags.dags["shop_to_features"].get_task("upsert_orders").outlets
     assert asset.uri == "regulars://shop/orders"
-    waits_for = dag_bag.dags["product_recommendations"].timetable.asset_condition.objects
+    waits_for = parsed_dags.dags["product_recommendations"].timetable.asset_condition.objects
     assert [each.uri for each in waits_for] == [asset.uri]

@@ -46,20 +46,12 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
-@pytest.fixture(scope="session")
-def registry_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty model registry to copy."""
-    from tests.integration.registry_stores import make_sqlite
-
-    return make_sqlite(tmp_path_factory.mktemp("registry"))
-
-
 @pytest.fixture
-def registry(registry_file: Path, tmp_path: Path):
+def registry(tmp_path: Path):
     """A fresh model registry."""
     from tests.integration.registry_stores import sqlite_registry
 
-    return sqlite_registry(registry_file, tmp_path / "registry")
+    return sqlite_registry(tmp_path / "registry")
 
 
 @pytest.fixture(scope="session")
@@ -76,7 +68,7 @@ def any_registry(request, tmp_path: Path):
     from tests.integration.registry_stores import postgres_registry, sqlite_registry
 
     if request.param == "sqlite":
-        yield sqlite_registry(request.getfixturevalue("registry_file"), tmp_path)
+        yield sqlite_registry(tmp_path)
         return
     server, template = (request.getfixturevalue(name) for name in ("postgres_server", "registry_database"))
     with postgres_registry(server, template, tmp_path) as made:

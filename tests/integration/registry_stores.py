@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import itertools
 import shutil
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,9 +20,12 @@ from include.models.registry.model_registry import ModelRegistry
 _numbers = itertools.count(1)
 
 
-def make_sqlite(folder: Path) -> Path:
-    """An empty registry's file."""
-    file = folder / "mlflow.db"
+@functools.cache
+def _empty_sqlite() -> Path:
+    """An empty registry's file, made once in this process."""
+    folder = tempfile.TemporaryDirectory(prefix="registry-")
+    atexit.register(folder.cleanup)
+    file = Path(folder.name) / "mlflow.db"
     ModelRegistry(f"sqlite:///{file}", "")
     return file
 
@@ -34,12 +40,12 @@ def make_postgres(server: Any) -> str:
     return name
 
 
-def sqlite_registry(template: Path, folder: Path) -> ModelRegistry:
-    """A registry in a folder; what is there already stays."""
+def sqlite_registry(folder: Path) -> ModelRegistry:
+    """A registry in a folder, as `REGULARS_STORAGE/models` is laid out; what is there already stays."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "mlflow.db"
     if not file.exists():
-        shutil.copy(template, file)
+        shutil.copy(_empty_sqlite(), file)
     return ModelRegistry(f"sqlite:///{file}", (folder / "artefacts").as_uri())
 
 

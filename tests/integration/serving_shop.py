@@ -6,7 +6,6 @@ import random
 from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
-from pathlib import Path
 
 import pyarrow as pa
 from psycopg import Connection
@@ -100,12 +99,6 @@ def fill_values(conn: Connection) -> None:
     refit_lifetime(conn, snapshot_at=NEWEST, now=NOW)
     score_lifetime(conn, snapshot_at=NEWEST, now=NOW)
     conn.commit()
-
-
-def registry_in(folder: Path) -> ModelRegistry:
-    """A model registry of its own, on SQLite."""
-    folder.mkdir(parents=True, exist_ok=True)
-    return ModelRegistry(f"sqlite:///{folder / 'mlflow.db'}", (folder / "artefacts").as_uri())
 
 
 def crown(registry: ModelRegistry, model: ChurnModel, *, model_id: str) -> ModelVersion:

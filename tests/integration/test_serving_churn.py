@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-import psycopg
 import pyarrow as pa
 import pytest
 
@@ -21,6 +20,7 @@ from include.models.scores.champion import load_champion
 from include.models.scores.score import score_customers
 from include.warehouse.connection import connect_warehouse
 from tests.integration.feature_shop import NOW
+from tests.integration.registry_stores import sqlite_registry
 from tests.integration.serving_host import Api, api, until
 from tests.integration.serving_shop import (
     AT,
@@ -29,9 +29,9 @@ from tests.integration.serving_shop import (
     crown,
     fill_shop,
     fill_values,
-    registry_in,
     train_model,
 )
+from tests.own_database import own_database
 
 CALLERS = 8
 
@@ -47,20 +47,15 @@ class Shop:
 
 @pytest.fixture(scope="module")
 def shop(postgres_server) -> Iterator[Shop]:
-    with psycopg.connect(postgres_server.dsn("postgres"), autocommit=True) as admin:
-        admin.execute("CREATE DATABASE serving_shop TEMPLATE template_warehouse STRATEGY file_copy")
-    dsn = postgres_server.dsn("serving_shop")
-    with connect_warehouse(dsn) as conn:
+    with own_database(postgres_server, "serving_shop") as dsn, connect_warehouse(dsn) as conn:
         orders = fill_shop(conn)
         fill_values(conn)
         yield Shop(dsn, train_model(conn, orders), train_model(conn, orders, name="blend"))
-    with psycopg.connect(postgres_server.dsn("postgres"), autocommit=True) as admin:
-        admin.execute("DROP DATABASE serving_shop WITH (FORCE)")
 
 
 @pytest.fixture
 def registry(tmp_path: Path) -> ModelRegistry:
-    return registry_in(tmp_path / "registry")
+    return sqlite_registry(tmp_path / "registry")
 
 
 @pytest.fixture

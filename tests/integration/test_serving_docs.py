@@ -15,8 +15,10 @@ import pytest
 from include.serving.keys import SCOPES
 from include.serving.metrics import ApiMetrics
 from include.warehouse.connection import connect_warehouse
+from tests.integration.registry_stores import sqlite_registry
 from tests.integration.serving_host import Api, api, until
-from tests.integration.serving_shop import AT, crown, fill_shop, fill_tables, fill_values, registry_in, train_model
+from tests.integration.serving_shop import AT, crown, fill_shop, fill_tables, fill_values, train_model
+from tests.own_database import own_database
 from tests.unit.test_serving_openapi import PATHS
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "api.md"
@@ -25,21 +27,15 @@ SERVING = GUIDE.parents[1] / "include" / "serving"
 
 @pytest.fixture(scope="module")
 def running(postgres_server, tmp_path_factory) -> Iterator[Api]:
-    import psycopg
-
-    with psycopg.connect(postgres_server.dsn("postgres"), autocommit=True) as admin:
-        admin.execute("CREATE DATABASE serving_docs TEMPLATE template_warehouse STRATEGY file_copy")
-    dsn = postgres_server.dsn("serving_docs")
-    registry = registry_in(tmp_path_factory.mktemp("registry"))
-    with connect_warehouse(dsn) as conn:
-        crown(registry, train_model(conn, fill_shop(conn)), model_id="first")
-        fill_tables(conn)
-        fill_values(conn)
-    with api(dsn, registry=lambda: registry, clock=lambda: AT) as started:
-        until(lambda: started.get("/readyz").status_code == 200)
-        yield started
-    with psycopg.connect(postgres_server.dsn("postgres"), autocommit=True) as admin:
-        admin.execute("DROP DATABASE serving_docs WITH (FORCE)")
+    registry = sqlite_registry(tmp_path_factory.mktemp("registry"))
+    with own_database(postgres_server, "serving_docs") as dsn:
+        with connect_warehouse(dsn) as conn:
+            crown(registry, train_model(conn, fill_shop(conn)), model_id="first")
+            fill_tables(conn)
+            fill_values(conn)
+        with api(dsn, registry=lambda: registry, clock=lambda: AT) as started:
+            until(lambda: started.get("/readyz").status_code == 200)
+            yield started
 
 
 def examples() -> list[str]:

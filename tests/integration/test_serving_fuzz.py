@@ -10,8 +10,9 @@ from collections import Counter
 from pathlib import Path
 
 from include.warehouse.connection import connect_warehouse
+from tests.integration.registry_stores import sqlite_registry
 from tests.integration.serving_host import Api, api, until
-from tests.integration.serving_shop import AT, crown, fill_shop, fill_tables, fill_values, registry_in, train_model
+from tests.integration.serving_shop import AT, crown, fill_shop, fill_tables, fill_values, train_model
 from tests.unit.test_serving_openapi import PATHS
 
 SEED = int(os.environ.get("SERVING_FUZZ_SEED", "1"))
@@ -21,7 +22,7 @@ SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 
 def test_no_request_breaks_it_and_every_answer_is_as_described(warehouse_dsn, tmp_path):
     """SERVING_FUZZ_EXAMPLES and SERVING_FUZZ_SEED make it longer, or repeat one that failed."""
-    registry = registry_in(tmp_path / "registry")
+    registry = sqlite_registry(tmp_path / "registry")
     with connect_warehouse(warehouse_dsn) as conn:
         crown(registry, train_model(conn, fill_shop(conn)), model_id="first")
         fill_tables(conn)

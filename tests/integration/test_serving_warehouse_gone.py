@@ -12,8 +12,9 @@ import pytest
 from include.local.postgres import PostgresServer
 from include.warehouse.connection import connect_warehouse
 from include.warehouse.migrations import migrate
+from tests.integration.registry_stores import sqlite_registry
 from tests.integration.serving_host import Api, api, new_key, served_in_a_process, until
-from tests.integration.serving_shop import AT, crown, fill_shop, registry_in, train_model
+from tests.integration.serving_shop import AT, crown, fill_shop, train_model
 
 PATHS = [f"/v1/customers/7/{path}" for path in ("churn", "features", "recommendations", "value")]
 
@@ -31,7 +32,7 @@ def server(tmp_path_factory) -> Iterator[PostgresServer]:
 @pytest.fixture(scope="module")
 def registry(server, tmp_path_factory):
     """The registry's database is its own here: what fails is the warehouse alone."""
-    registry = registry_in(tmp_path_factory.mktemp("registry"))
+    registry = sqlite_registry(tmp_path_factory.mktemp("registry"))
     with connect_warehouse(server.dsn("shop")) as conn:
         migrate(conn)
         orders = fill_shop(conn)
