@@ -60,18 +60,27 @@ stocks AS (
     GROUP BY ALL
 ),
 
-right_measures AS (
+signals AS (
+    FROM (
+        UNPIVOT weather ON temperature_max_celsius, precipitation_mm, wind_speed_max_kmh
+        INTO NAME measure VALUE amount
+    )
+    UNION ALL BY NAME
+    FROM (UNPIVOT stocks ON stock_return_share, stock_volume INTO NAME measure VALUE amount)
+),
+
+lefts AS (
     FROM shop_measures
     UNION ALL BY NAME
-    SELECT currency, signals.*
-    FROM bounds, (
-        FROM (
-            UNPIVOT weather ON temperature_max_celsius, precipitation_mm, wind_speed_max_kmh
-            INTO NAME measure VALUE amount
-        )
-        UNION ALL BY NAME
-        FROM (UNPIVOT stocks ON stock_return_share, stock_volume INTO NAME measure VALUE amount)
-    ) AS signals
+    SELECT '' AS currency, signals.* FROM signals WHERE measure LIKE 'stock_%'
+),
+
+rights AS (
+    FROM shop_measures
+    UNION ALL BY NAME
+    SELECT currency, signals.* FROM bounds, signals
+    UNION ALL BY NAME
+    SELECT '' AS currency, signals.* FROM signals WHERE measure NOT LIKE 'stock_%'
 ),
 
 pairs AS (
@@ -83,8 +92,8 @@ pairs AS (
         lefts.amount AS left_amount,
         rights.amount AS right_amount
     FROM range(15) AS lags (lag_days)
-    CROSS JOIN shop_measures AS lefts
-    INNER JOIN right_measures AS rights
+    CROSS JOIN lefts
+    INNER JOIN rights
         ON
             lefts.currency = rights.currency
             AND lefts.measured_on - lag_days::INTEGER = rights.measured_on

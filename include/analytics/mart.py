@@ -111,9 +111,11 @@ class Mart:
     def upstream(self) -> tuple[str, ...]:
         """Names of the marts that it is made of."""
         return tuple(
-            self.kept_by.get(table, table.removeprefix("analytics."))
-            for table in self.inputs
-            if table.startswith("analytics.") and table not in BOOKS
+            dict.fromkeys(
+                self.kept_by.get(table, table.removeprefix("analytics."))
+                for table in self.inputs
+                if table.startswith("analytics.") and table not in BOOKS
+            )
         )
 
     @property

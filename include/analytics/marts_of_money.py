@@ -19,8 +19,8 @@ MARTS_OF_MONEY = (
     Mart(
         name="order_value_statistics",
         key=("scope", "scope_value", "currency"),
-        inputs=("analytics.order_value_counts",),
-        kept_by={"analytics.order_value_counts": "order_values_daily"},
+        inputs=("analytics.order_value_counts", "analytics.order_kinds"),
+        kept_by=dict.fromkeys(("analytics.order_value_counts", "analytics.order_kinds"), "order_values_daily"),
     ),
     Mart(
         name="correlations",

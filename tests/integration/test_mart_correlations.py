@@ -22,6 +22,7 @@ DAYS = 100
 UNTIL = datetime(2024, 2, 1, tzinfo=UTC) + timedelta(days=DAYS)
 SHOP = ("net_amount", "order_count")
 WEATHER = ("temperature_max_celsius", "precipitation_mm", "wind_speed_max_kmh")
+MARKET = ("stock_return_share", "stock_volume")
 
 
 def days() -> list[date]:
@@ -90,9 +91,11 @@ def weather_and_market(weather_days: list[dict[str, Any]], price_days: list[dict
 
 
 def plain_correlations(series: dict[str, pd.Series]) -> pd.DataFrame:
+    """Of sales with all else; of series without sales, of the market with the weather."""
     rows = []
-    for left in SHOP:
-        for right in series.keys() - {left}:
+    has_sales = series.keys() >= set(SHOP)
+    for left in SHOP if has_sales else MARKET:
+        for right in series.keys() - {left} if has_sales else WEATHER:
             for lag in range(15):
                 moved = series[right].copy()
                 moved.index = [day + timedelta(days=lag) for day in moved.index]
@@ -126,9 +129,26 @@ def test_of_series_with_gaps_and_ties_it_says_what_scipy_and_statsmodels_say(emp
         expected = plain_correlations(series_of(orders, weather_days, price_days, currency))
         assert list(found.index) == list(expected.index)
         assert len(found) == 2 * 6 * 15
-        for column in expected.columns:
-            left, right = found[column].astype(float), expected[column].astype(float)
-            np.testing.assert_allclose(left, right, rtol=1e-9, atol=1e-12, err_msg=column)
+        assert_same(found, expected)
+
+
+def test_the_market_is_held_against_the_weather_before_it_once_and_without_sales(empty_shop):
+    print("seed 4")
+    rng = random.Random(4)
+    weather_days, price_days = weather(rng), prices(rng)
+    put_rows(empty_shop, "weather_daily", weather_days)
+    put_rows(empty_shop, "stock_prices_daily", price_days)
+    make_mart(empty_shop, "correlations", until=UNTIL)
+    found, expected = correlations(empty_shop, ""), plain_correlations(weather_and_market(weather_days, price_days))
+    assert list(found.index) == list(expected.index)
+    assert len(found) == 2 * 3 * 15
+    assert_same(found, expected)
+
+
+def assert_same(found: pd.DataFrame, expected: pd.DataFrame) -> None:
+    for column in expected.columns:
+        left, right = found[column].astype(float), expected[column].astype(float)
+        np.testing.assert_allclose(left, right, rtol=1e-9, atol=1e-12, err_msg=column)
 
 
 @pytest.mark.parametrize("pair_count", [3, 4, 5, 12, 101, 1_000, 3_653, 100_000])

@@ -180,7 +180,13 @@ def recounted(conn: Connection) -> set[tuple]:
 
 
 def counted(conn: Connection) -> set[tuple]:
-    return set(conn.execute("SELECT * FROM analytics.order_value_counts").fetchall())
+    rows = conn.execute(
+        """
+        SELECT scope, scope_value, currency, ten_thousandths * 0.0001, order_count
+        FROM analytics.order_value_counts INNER JOIN analytics.order_kinds USING (kind_number)
+        """
+    ).fetchall()
+    return set(rows)
 
 
 CHANGES = {

@@ -1,31 +1,20 @@
--- One row per currency, measure of its sales, other measure and lag: how the two go together from day to day.
--- The left measure is of a day, the right one of the day `lag_days` before. Only complete days count, and only pairs of
--- days that have both: trading days, days whose weather is known. Weather is the mean over places, market the mean over
--- symbols; a stock's return is its close over that of its trading day before, less 1.
+-- One row per currency, two measures of a day and lag: how the two go together from day to day.
+-- The left measure is of a day, the right one of the day `lag_days` before. Sales are held against each other, either
+-- before the other, and against weather and market; the market is held against weather before it, which it cannot bring
+-- about: these rows are of the empty currency, and of all days that were loaded. Of sales only complete days count, and
+-- of anything only pairs of days that have both: trading days, days whose weather is known. Weather is the mean over
+-- places, market the mean over symbols; a stock's return is its close over that of its trading day before, less 1.
 -- P-values take days for independent, which they are not quite: trends and weeks make them too small.
--- Ordered by day, or the last digits would hang on the order in which rows are read.
-WITH measures (measure_number, measure) AS (
+-- Added up in the order of the values, or the last digits would hang on the order in which rows are read.
+WITH measures (measure_number, measure, topic) AS (
     VALUES
-    (1, 'net_amount'),
-    (2, 'order_count'),
-    (3, 'temperature_max_celsius'),
-    (4, 'precipitation_mm'),
-    (5, 'wind_speed_max_kmh'),
-    (6, 'stock_return_share'),
-    (7, 'stock_volume')
-),
-
-shop_measures AS (
-    SELECT
-        revenue.currency,
-        revenue.sold_on AS measured_on,
-        listed.measure_number,
-        listed.value
-    FROM analytics.revenue_daily AS revenue
-    CROSS JOIN
-        LATERAL (VALUES (1, revenue.net_amount), (2, revenue.order_count))
-            AS listed (measure_number, value)
-    WHERE revenue.is_complete
+    (1, 'net_amount', 'sales'),
+    (2, 'order_count', 'sales'),
+    (3, 'temperature_max_celsius', 'weather'),
+    (4, 'precipitation_mm', 'weather'),
+    (5, 'wind_speed_max_kmh', 'weather'),
+    (6, 'stock_return_share', 'market'),
+    (7, 'stock_volume', 'market')
 ),
 
 closes AS (
@@ -37,8 +26,20 @@ closes AS (
     FROM signals.stock_prices_daily
 ),
 
-signal_measures AS (
+measured AS (
     SELECT
+        revenue.currency,
+        revenue.sold_on AS measured_on,
+        listed.measure_number,
+        listed.value
+    FROM analytics.revenue_daily AS revenue
+    CROSS JOIN
+        LATERAL (VALUES (1, revenue.net_amount), (2, revenue.order_count))
+            AS listed (measure_number, value)
+    WHERE revenue.is_complete
+    UNION ALL
+    SELECT
+        '' AS currency,
         weather.weather_on AS measured_on,
         listed.measure_number,
         avg(listed.value::NUMERIC) AS value
@@ -53,6 +54,7 @@ signal_measures AS (
     GROUP BY weather.weather_on, listed.measure_number
     UNION ALL
     SELECT
+        '' AS currency,
         closes.traded_on AS measured_on,
         listed.measure_number,
         avg(listed.value) AS value
@@ -63,83 +65,95 @@ signal_measures AS (
     GROUP BY closes.traded_on, listed.measure_number
 ),
 
-currencies AS (
-    SELECT DISTINCT currency FROM shop_measures
-),
-
-right_measures AS (
+-- By number, which sorts and joins faster than names.
+numbered AS MATERIALIZED (
     SELECT
         currency,
-        measured_on,
         measure_number,
-        value
-    FROM shop_measures
-    UNION ALL
+        measured_on,
+        value::DOUBLE PRECISION AS value,
+        dense_rank() OVER (ORDER BY currency, measure_number) AS series_number
+    FROM measured
+    WHERE value IS NOT NULL
+),
+
+series AS (
+    SELECT DISTINCT
+        numbered.series_number,
+        numbered.currency,
+        measures.measure,
+        measures.topic
+    FROM numbered
+    INNER JOIN measures ON numbered.measure_number = measures.measure_number
+),
+
+held AS MATERIALIZED (
     SELECT
-        currencies.currency,
-        signal_measures.measured_on,
-        signal_measures.measure_number,
-        signal_measures.value
-    FROM signal_measures
-    CROSS JOIN currencies
-    WHERE signal_measures.value IS NOT NULL
+        lefts.series_number AS left_number,
+        rights.series_number AS right_number,
+        lefts.currency,
+        lefts.measure AS left_measure,
+        rights.measure AS right_measure,
+        lags.lag_days,
+        row_number() OVER (ORDER BY lefts.series_number, rights.series_number, lags.lag_days) AS held_number
+    FROM series AS lefts
+    INNER JOIN series AS rights
+        ON
+            lefts.topic = 'sales' AND rights.topic <> 'sales'
+            OR lefts.topic = 'sales' AND lefts.currency = rights.currency AND lefts.measure <> rights.measure
+            OR lefts.topic = 'market' AND rights.topic = 'weather'
+    CROSS JOIN generate_series(0, 14) AS lags (lag_days)
 ),
 
 pairs AS (
     SELECT
-        lefts.currency,
-        lefts.measure_number AS left_number,
-        rights.measure_number AS right_number,
-        lags.lag_days,
-        lefts.measured_on,
-        lefts.value::DOUBLE PRECISION AS left_value,
-        rights.value::DOUBLE PRECISION AS right_value
-    FROM shop_measures AS lefts
-    CROSS JOIN generate_series(0, 14) AS lags (lag_days)
-    INNER JOIN right_measures AS rights
-        ON
-            lefts.currency = rights.currency
-            AND lefts.measured_on - lags.lag_days = rights.measured_on
-            AND lefts.measure_number <> rights.measure_number
+        held.held_number,
+        lefts.value AS left_value,
+        rights.value AS right_value
+    FROM held
+    INNER JOIN numbered AS lefts ON held.left_number = lefts.series_number
+    INNER JOIN numbered AS rights
+        ON held.right_number = rights.series_number AND lefts.measured_on - held.lag_days = rights.measured_on
 ),
 
--- Partitioned by numbers first, which sort faster than names. Equal values share the mean of their ranks.
+-- Equal values share the mean of their ranks.
 ranked_pairs AS (
     SELECT
-        *,
+        held_number,
+        left_value,
+        right_value,
         (rank() OVER left_values + count(*) OVER left_values) / 2.0::DOUBLE PRECISION AS left_rank,
         (rank() OVER right_values + count(*) OVER right_values) / 2.0::DOUBLE PRECISION AS right_rank
     FROM pairs
     WINDOW
-        left_values AS (PARTITION BY lag_days, left_number, right_number, currency ORDER BY left_value),
-        right_values AS (PARTITION BY lag_days, left_number, right_number, currency ORDER BY right_value)
+        left_values AS (PARTITION BY held_number ORDER BY left_value),
+        right_values AS (PARTITION BY held_number ORDER BY right_value)
 ),
 
+-- Pairs that are equal in both values can change places without changing a sum.
 coefficients AS (
     SELECT
-        currency,
-        left_number,
-        right_number,
-        lag_days,
+        held_number,
         count(*) AS observation_count,
         min(left_value) < max(left_value) AND min(right_value) < max(right_value) AS is_changing,
-        corr(left_value, right_value ORDER BY measured_on) AS pearson,
-        corr(left_rank, right_rank ORDER BY measured_on) AS spearman
+        corr(left_value, right_value ORDER BY right_value, left_value) AS pearson,
+        corr(left_rank, right_rank ORDER BY right_value, left_value) AS spearman
     FROM ranked_pairs
-    GROUP BY lag_days, left_number, right_number, currency
+    GROUP BY held_number
 ),
 
 -- corr() makes a coefficient out of the rounding of a value such as 20.1 that is always the same.
 defined_coefficients AS (
     SELECT
-        currency,
-        left_number,
-        right_number,
-        lag_days,
-        observation_count,
-        CASE WHEN is_changing THEN pearson END AS pearson,
-        CASE WHEN is_changing THEN spearman END AS spearman
+        held.currency,
+        held.left_measure,
+        held.right_measure,
+        held.lag_days,
+        coefficients.observation_count,
+        CASE WHEN coefficients.is_changing THEN coefficients.pearson END AS pearson,
+        CASE WHEN coefficients.is_changing THEN coefficients.spearman END AS spearman
     FROM coefficients
+    INNER JOIN held ON coefficients.held_number = held.held_number
 ),
 
 tested AS (
@@ -171,17 +185,15 @@ judged AS (
 )
 
 SELECT
-    judged.currency,
-    left_names.measure AS left_measure,
-    right_names.measure AS right_measure,
-    judged.lag_days,
-    judged.observation_count,
-    judged.pearson,
-    judged.pearson_p_value,
-    judged.pearson_q_value,
-    judged.spearman,
-    judged.spearman_p_value,
-    judged.spearman_q_value
+    currency,
+    left_measure,
+    right_measure,
+    lag_days,
+    observation_count,
+    pearson,
+    pearson_p_value,
+    pearson_q_value,
+    spearman,
+    spearman_p_value,
+    spearman_q_value
 FROM judged
-INNER JOIN measures AS left_names ON judged.left_number = left_names.measure_number
-INNER JOIN measures AS right_names ON judged.right_number = right_names.measure_number

@@ -1,43 +1,34 @@
 -- One row per currency and kind of orders (all, of a country, with products of a category): how their amounts spread.
--- Made of how many orders are worth each amount. Ranks begin at 0; `at_most` counts the orders up to an amount, so the
--- order of rank r is worth the first amount of which more than r orders are worth at most that.
+-- Made of how many orders are worth each amount, in ten-thousandths of the currency. Ranks begin at 0; `at_most` counts
+-- the orders up to an amount, so the order of rank r is worth the first amount of which more than r orders are worth at
+-- most that. Amounts and such counts stand side by side in two arrays per kind, where either is found by halving.
 -- Continuous percentiles as percentile_cont, discrete ones as percentile_disc. Skewness: the adjusted Fisher-Pearson
--- coefficient G1 (as pandas), of exact sums of powers. Outliers: Tukey's fences, 1.5 interquartile ranges outside the
--- quartiles; robust ones: a modified z-score over 3.5 (Iglewicz and Hoaglin 1993).
--- Gini of amounts x in ascending order, i from 1: 2 * sum(i * x) / (n * sum(x)) - (n + 1) / n.
+-- coefficient G1 (as pandas). Outliers: Tukey's fences, 1.5 interquartile ranges outside the quartiles; robust ones: a
+-- modified z-score over 3.5 (Iglewicz and Hoaglin 1993).
+-- Gini of n amounts x in ascending order, i from 1: sum((2 * i - n - 1) * x) / (n * sum(x)).
 -- The top p % are the p * n / 100 greatest, rounded up.
-WITH ranked AS (
+-- Money is exact. Sums in double precision are of distances from the mean or the least, which lose no digits, and are
+-- added up in the order of the amounts, or the last digits would hang on the order in which rows are read.
+WITH ranked AS MATERIALIZED (
     SELECT
-        scope,
-        scope_value,
-        currency,
-        order_amount,
+        kind_number,
+        ten_thousandths,
         order_count,
-        dense_rank() OVER (ORDER BY scope, scope_value, currency) AS group_number,
         sum(order_count) OVER (
-            PARTITION BY scope, scope_value, currency ORDER BY order_amount ROWS UNBOUNDED PRECEDING
-        )::BIGINT AS at_most
+            PARTITION BY kind_number ORDER BY ten_thousandths ROWS UNBOUNDED PRECEDING
+        ) AS at_most
     FROM analytics.order_value_counts
 ),
 
-order_groups AS (
+arrays AS MATERIALIZED (
     SELECT
-        group_number,
-        scope,
-        scope_value,
-        currency,
-        array_agg(order_amount ORDER BY order_amount) AS amounts,
-        array_agg(at_most ORDER BY order_amount) AS at_most_counts,
-        sum(order_count)::BIGINT AS order_count,
-        min(order_amount) AS smallest_amount,
-        max(order_amount) AS largest_amount,
-        sum(order_count * order_amount) AS total_amount,
-        sum(order_count * order_amount * order_amount) AS sum_of_squares,
-        sum(order_count * order_amount * order_amount * order_amount) AS sum_of_cubes,
-        -- Equal amounts have the numbers from at_most - order_count + 1 to at_most.
-        sum(order_amount * (order_count * (2 * at_most - order_count + 1))) AS twice_numbered_sum
+        kind_number,
+        array_agg(ten_thousandths ORDER BY ten_thousandths) AS amounts,
+        array_agg(at_most ORDER BY ten_thousandths) AS at_most_counts,
+        sum(order_count) AS order_count,
+        sum(order_count * ten_thousandths) AS total
     FROM ranked
-    GROUP BY group_number, scope, scope_value, currency
+    GROUP BY kind_number
 ),
 
 percents (percent) AS (
@@ -46,20 +37,20 @@ percents (percent) AS (
 
 positions AS (
     SELECT
-        order_groups.group_number,
-        order_groups.amounts,
-        order_groups.at_most_counts,
+        arrays.kind_number,
+        arrays.amounts,
+        arrays.at_most_counts,
         percents.percent,
-        (percents.percent * order_groups.order_count + 99) / 100 - 1 AS discrete_rank,
-        percents.percent * (order_groups.order_count - 1) / 100 AS lower_rank,
-        percents.percent * (order_groups.order_count - 1) % 100 * 0.01 AS way_to_next
-    FROM order_groups
+        (percents.percent * arrays.order_count + 99) / 100 - 1 AS discrete_rank,
+        percents.percent * (arrays.order_count - 1) / 100 AS lower_rank,
+        percents.percent * (arrays.order_count - 1) % 100 * 0.01 AS way_to_next
+    FROM arrays
     CROSS JOIN percents
 ),
 
-percentiles AS (
+percentiles AS MATERIALIZED (
     SELECT
-        group_number,
+        kind_number,
         percent,
         amounts[width_bucket(discrete_rank, at_most_counts) + 1] AS discrete_amount,
         amounts[width_bucket(lower_rank, at_most_counts) + 1] * (1 - way_to_next)
@@ -69,140 +60,168 @@ percentiles AS (
 
 shapes AS (
     SELECT
-        group_number,
-        max(amount) FILTER (WHERE percent = 5) AS p05_amount,
-        max(amount) FILTER (WHERE percent = 10) AS p10_amount,
-        max(amount) FILTER (WHERE percent = 25) AS p25_amount,
-        max(amount) FILTER (WHERE percent = 50) AS median_amount,
-        max(amount) FILTER (WHERE percent = 75) AS p75_amount,
-        max(amount) FILTER (WHERE percent = 90) AS p90_amount,
-        max(amount) FILTER (WHERE percent = 95) AS p95_amount,
-        max(amount) FILTER (WHERE percent = 99) AS p99_amount,
-        max(discrete_amount) FILTER (WHERE percent = 5) AS p05_discrete_amount,
-        max(discrete_amount) FILTER (WHERE percent = 10) AS p10_discrete_amount,
-        max(discrete_amount) FILTER (WHERE percent = 25) AS p25_discrete_amount,
-        max(discrete_amount) FILTER (WHERE percent = 50) AS median_discrete_amount,
-        max(discrete_amount) FILTER (WHERE percent = 75) AS p75_discrete_amount,
-        max(discrete_amount) FILTER (WHERE percent = 90) AS p90_discrete_amount,
-        max(discrete_amount) FILTER (WHERE percent = 95) AS p95_discrete_amount,
-        max(discrete_amount) FILTER (WHERE percent = 99) AS p99_discrete_amount
+        kind_number,
+        max(amount) FILTER (WHERE percent = 5) AS p05,
+        max(amount) FILTER (WHERE percent = 10) AS p10,
+        max(amount) FILTER (WHERE percent = 25) AS p25,
+        max(amount) FILTER (WHERE percent = 50) AS median,
+        max(amount) FILTER (WHERE percent = 75) AS p75,
+        max(amount) FILTER (WHERE percent = 90) AS p90,
+        max(amount) FILTER (WHERE percent = 95) AS p95,
+        max(amount) FILTER (WHERE percent = 99) AS p99,
+        max(discrete_amount) FILTER (WHERE percent = 5) AS p05_discrete,
+        max(discrete_amount) FILTER (WHERE percent = 10) AS p10_discrete,
+        max(discrete_amount) FILTER (WHERE percent = 25) AS p25_discrete,
+        max(discrete_amount) FILTER (WHERE percent = 50) AS median_discrete,
+        max(discrete_amount) FILTER (WHERE percent = 75) AS p75_discrete,
+        max(discrete_amount) FILTER (WHERE percent = 90) AS p90_discrete,
+        max(discrete_amount) FILTER (WHERE percent = 95) AS p95_discrete,
+        max(discrete_amount) FILTER (WHERE percent = 99) AS p99_discrete
     FROM percentiles
-    GROUP BY group_number
+    GROUP BY kind_number
 ),
 
-distances AS (
+deviations AS (
     SELECT
-        ranked.group_number,
-        ranked.order_amount,
+        arrays.kind_number,
+        0.5 * (
+            analytics.distance_of_rank(
+                (arrays.order_count - 1) / 2, shapes.median, arrays.amounts, arrays.at_most_counts
+            )
+            + analytics.distance_of_rank(
+                arrays.order_count / 2, shapes.median, arrays.amounts, arrays.at_most_counts
+            )
+        ) AS median_absolute_deviation
+    FROM arrays
+    INNER JOIN shapes ON arrays.kind_number = shapes.kind_number
+),
+
+-- Beyond what whole numbers an amount is an outlier.
+fences AS (
+    SELECT
+        shapes.kind_number,
+        deviations.median_absolute_deviation,
+        ceil(shapes.p25 - 1.5 * (shapes.p75 - shapes.p25))::BIGINT AS lower,
+        floor(shapes.p75 + 1.5 * (shapes.p75 - shapes.p25))::BIGINT AS upper,
+        ceil(shapes.median - deviations.median_absolute_deviation * 3.5 / 0.6745)::BIGINT AS robust_lower,
+        floor(shapes.median + deviations.median_absolute_deviation * 3.5 / 0.6745)::BIGINT AS robust_upper
+    FROM shapes
+    INNER JOIN deviations ON shapes.kind_number = deviations.kind_number
+),
+
+spreads AS MATERIALIZED (
+    SELECT
+        arrays.kind_number,
+        arrays.order_count,
+        arrays.total,
+        fences.median_absolute_deviation,
+        arrays.amounts[1] AS smallest,
+        arrays.amounts[cardinality(arrays.amounts)] AS largest,
+        arrays.total::DOUBLE PRECISION / arrays.order_count AS mean,
+        (arrays.order_count + 99) / 100 AS top_1_count,
+        (10 * arrays.order_count + 99) / 100 AS top_10_count,
+        (20 * arrays.order_count + 99) / 100 AS top_20_count,
+        arrays.order_count
+        + analytics.count_up_to(fences.lower - 1, arrays.amounts, arrays.at_most_counts)
+        - analytics.count_up_to(fences.upper, arrays.amounts, arrays.at_most_counts) AS outlier_count,
+        arrays.order_count
+        + analytics.count_up_to(fences.robust_lower - 1, arrays.amounts, arrays.at_most_counts)
+        - analytics.count_up_to(fences.robust_upper, arrays.amounts, arrays.at_most_counts) AS robust_outlier_count
+    FROM arrays
+    INNER JOIN fences ON arrays.kind_number = fences.kind_number
+),
+
+centred AS (
+    SELECT
+        ranked.kind_number,
+        ranked.ten_thousandths,
         ranked.order_count,
-        order_groups.order_count AS all_count,
-        order_groups.order_count - ranked.at_most AS above_count,
-        shapes.p25_amount - 1.5 * (shapes.p75_amount - shapes.p25_amount) AS lower_fence,
-        shapes.p75_amount + 1.5 * (shapes.p75_amount - shapes.p25_amount) AS upper_fence,
-        abs(ranked.order_amount - shapes.median_amount) AS distance,
-        sum(ranked.order_count) OVER (
-            PARTITION BY ranked.group_number ORDER BY abs(ranked.order_amount - shapes.median_amount)
-        )::BIGINT AS as_near
+        ranked.at_most,
+        spreads.smallest,
+        spreads.order_count AS all_count,
+        spreads.top_1_count,
+        spreads.top_10_count,
+        spreads.top_20_count,
+        ranked.ten_thousandths - spreads.mean AS distance
     FROM ranked
-    INNER JOIN order_groups ON ranked.group_number = order_groups.group_number
-    INNER JOIN shapes ON ranked.group_number = shapes.group_number
+    INNER JOIN spreads ON ranked.kind_number = spreads.kind_number
 ),
 
-spreads AS (
+sums AS (
     SELECT
-        group_number,
-        (
-            min(distance) FILTER (WHERE as_near > (all_count - 1) / 2)
-            + min(distance) FILTER (WHERE as_near > all_count / 2)
-        ) * 0.5 AS median_absolute_deviation_amount,
-        coalesce(sum(order_count) FILTER (WHERE order_amount NOT BETWEEN lower_fence AND upper_fence), 0)
-            AS outlier_count,
-        sum(order_amount * least((all_count + 99) / 100 - above_count, order_count)) FILTER (
-            WHERE above_count < (all_count + 99) / 100
-        ) AS top_1_amount,
-        sum(order_amount * least((10 * all_count + 99) / 100 - above_count, order_count)) FILTER (
-            WHERE above_count < (10 * all_count + 99) / 100
-        ) AS top_10_amount,
-        sum(order_amount * least((20 * all_count + 99) / 100 - above_count, order_count)) FILTER (
-            WHERE above_count < (20 * all_count + 99) / 100
-        ) AS top_20_amount
-    FROM distances
-    GROUP BY group_number
+        kind_number,
+        sum(order_count * distance * distance ORDER BY ten_thousandths) AS squares,
+        sum(order_count * distance * distance * distance ORDER BY ten_thousandths) AS cubes,
+        -- Equal amounts have the numbers from at_most - order_count + 1 to at_most: the sum of 2 * i - n - 1 over them.
+        sum(
+            (order_count * (2 * at_most - order_count - all_count))::DOUBLE PRECISION * (ten_thousandths - smallest)
+            ORDER BY ten_thousandths
+        ) AS numbered,
+        sum(ten_thousandths * least(at_most - all_count + top_1_count, order_count)) FILTER (
+            WHERE at_most > all_count - top_1_count
+        ) AS top_1,
+        sum(ten_thousandths * least(at_most - all_count + top_10_count, order_count)) FILTER (
+            WHERE at_most > all_count - top_10_count
+        ) AS top_10,
+        sum(ten_thousandths * least(at_most - all_count + top_20_count, order_count)) FILTER (
+            WHERE at_most > all_count - top_20_count
+        ) AS top_20
+    FROM centred
+    GROUP BY kind_number
 ),
 
-robust_outliers AS (
+shares AS (
     SELECT
-        spreads.group_number,
-        coalesce(
-            sum(distances.order_count) FILTER (
-                WHERE distances.distance * 0.6745 > 3.5 * spreads.median_absolute_deviation_amount
-            ), 0
-        ) AS order_count
-    FROM distances
-    INNER JOIN spreads ON distances.group_number = spreads.group_number
-    WHERE spreads.median_absolute_deviation_amount > 0
-    GROUP BY spreads.group_number
-),
-
--- Sums of squares and cubes of the distances from the mean, times n and n^2, exact until here.
-moments AS (
-    SELECT
-        group_number,
-        (order_count * sum_of_squares - total_amount * total_amount)::DOUBLE PRECISION AS squares,
-        (
-            order_count::NUMERIC * order_count * sum_of_cubes - 3 * order_count * sum_of_squares * total_amount
-            + 2 * total_amount * total_amount * total_amount
-        )::DOUBLE PRECISION AS cubes,
-        CASE WHEN smallest_amount >= 0 AND total_amount > 0 THEN total_amount END AS shared_amount
-    FROM order_groups
+        kind_number,
+        CASE WHEN smallest >= 0 AND total > 0 THEN total END AS total
+    FROM spreads
 )
 
 SELECT
-    order_groups.scope,
-    order_groups.scope_value,
-    order_groups.currency,
-    order_groups.order_count,
-    order_groups.total_amount,
-    order_groups.smallest_amount,
-    order_groups.largest_amount,
-    shapes.p05_amount,
-    shapes.p10_amount,
-    shapes.p25_amount,
-    shapes.median_amount,
-    shapes.p75_amount,
-    shapes.p90_amount,
-    shapes.p95_amount,
-    shapes.p99_amount,
-    shapes.p05_discrete_amount,
-    shapes.p10_discrete_amount,
-    shapes.p25_discrete_amount,
-    shapes.median_discrete_amount,
-    shapes.p75_discrete_amount,
-    shapes.p90_discrete_amount,
-    shapes.p95_discrete_amount,
-    shapes.p99_discrete_amount,
+    kinds.scope,
+    kinds.scope_value,
+    kinds.currency,
+    spreads.order_count,
     spreads.outlier_count,
-    spreads.median_absolute_deviation_amount,
-    robust_outliers.order_count AS robust_outlier_count,
-    shapes.p75_amount - shapes.p25_amount AS interquartile_range_amount,
-    order_groups.total_amount::DOUBLE PRECISION / order_groups.order_count AS mean_amount,
-    sqrt(moments.squares / nullif(order_groups.order_count * (order_groups.order_count - 1), 0)) AS deviation_amount,
+    spreads.total * 0.0001 AS total_amount,
+    spreads.smallest * 0.0001 AS smallest_amount,
+    spreads.largest * 0.0001 AS largest_amount,
+    shapes.p05 * 0.0001 AS p05_amount,
+    shapes.p10 * 0.0001 AS p10_amount,
+    shapes.p25 * 0.0001 AS p25_amount,
+    shapes.median * 0.0001 AS median_amount,
+    shapes.p75 * 0.0001 AS p75_amount,
+    shapes.p90 * 0.0001 AS p90_amount,
+    shapes.p95 * 0.0001 AS p95_amount,
+    shapes.p99 * 0.0001 AS p99_amount,
+    shapes.p05_discrete * 0.0001 AS p05_discrete_amount,
+    shapes.p10_discrete * 0.0001 AS p10_discrete_amount,
+    shapes.p25_discrete * 0.0001 AS p25_discrete_amount,
+    shapes.median_discrete * 0.0001 AS median_discrete_amount,
+    shapes.p75_discrete * 0.0001 AS p75_discrete_amount,
+    shapes.p90_discrete * 0.0001 AS p90_discrete_amount,
+    shapes.p95_discrete * 0.0001 AS p95_discrete_amount,
+    shapes.p99_discrete * 0.0001 AS p99_discrete_amount,
+    (shapes.p75 - shapes.p25) * 0.0001 AS interquartile_range_amount,
+    spreads.median_absolute_deviation * 0.0001 AS median_absolute_deviation_amount,
+    CASE WHEN spreads.median_absolute_deviation > 0 THEN spreads.robust_outlier_count END AS robust_outlier_count,
+    (spreads.total * 0.0001)::DOUBLE PRECISION / spreads.order_count AS mean_amount,
     CASE
-        WHEN order_groups.order_count > 2
+        WHEN spreads.smallest < spreads.largest THEN sqrt(sums.squares / (spreads.order_count - 1)) / 10000
+        WHEN spreads.order_count > 1 THEN 0
+    END AS deviation_amount,
+    CASE
+        WHEN spreads.smallest < spreads.largest AND spreads.order_count > 2
             THEN
-                moments.cubes / nullif(moments.squares * sqrt(moments.squares), 0)
-                * sqrt(order_groups.order_count::DOUBLE PRECISION * (order_groups.order_count - 1))
-                / (order_groups.order_count - 2)
+                sums.cubes / (sums.squares * sqrt(sums.squares)) * spreads.order_count
+                * sqrt(spreads.order_count - 1::DOUBLE PRECISION) / (spreads.order_count - 2)
     END AS skewness,
-    (
-        (order_groups.twice_numbered_sum - (order_groups.order_count + 1) * moments.shared_amount)
-        / (order_groups.order_count * moments.shared_amount)
-    )::DOUBLE PRECISION AS gini,
-    (spreads.top_1_amount / moments.shared_amount)::DOUBLE PRECISION AS top_1_percent_share,
-    (spreads.top_10_amount / moments.shared_amount)::DOUBLE PRECISION AS top_10_percent_share,
-    (spreads.top_20_amount / moments.shared_amount)::DOUBLE PRECISION AS top_20_percent_share
-FROM order_groups
-INNER JOIN shapes ON order_groups.group_number = shapes.group_number
-INNER JOIN spreads ON order_groups.group_number = spreads.group_number
-INNER JOIN moments ON order_groups.group_number = moments.group_number
-LEFT JOIN robust_outliers ON order_groups.group_number = robust_outliers.group_number
+    sums.numbered / (spreads.order_count * shares.total::DOUBLE PRECISION) AS gini,
+    (sums.top_1 / shares.total)::DOUBLE PRECISION AS top_1_percent_share,
+    (sums.top_10 / shares.total)::DOUBLE PRECISION AS top_10_percent_share,
+    (sums.top_20 / shares.total)::DOUBLE PRECISION AS top_20_percent_share
+FROM analytics.order_kinds AS kinds
+INNER JOIN spreads ON kinds.kind_number = spreads.kind_number
+INNER JOIN shapes ON kinds.kind_number = shapes.kind_number
+INNER JOIN sums ON kinds.kind_number = sums.kind_number
+INNER JOIN shares ON kinds.kind_number = shares.kind_number
