@@ -130,7 +130,7 @@ def _event(line: str) -> str:
         return ""
 
 
-def task_log_tail(path: Path, *, lines: int = 15) -> str:
+def task_log_tail(path: Path) -> str:
     """The end of a task's log as text; Airflow writes one JSON object per line, errors with their cause inside."""
     try:
         written = path.read_text(errors="replace").splitlines()
@@ -145,4 +145,4 @@ def task_log_tail(path: Path, *, lines: int = 15) -> str:
             continue
         told.append(f"{entry.get('level', '')}: {entry.get('event', '')}")
         told += [f"  {error['exc_type']}: {error['exc_value']}" for error in entry.get("error_detail") or []]
-    return "\n".join(f"    {line}" for line in told[-lines:])
+    return "\n".join(f"    {line}" for line in told[-15:])

@@ -42,12 +42,12 @@ def start_api(*, places: Places, environment: Mapping[str, str], now: str) -> tu
     return part, f"http://{LOOPBACK}:{port}"
 
 
-def wait_for_api(part: Part, *, url: str, deadline_seconds: float = START_SECONDS) -> None:
+def wait_for_api(part: Part, *, url: str) -> None:
     """Wait until it answers; a model need not be there yet.
 
     :raises LocalStackError: it ended or is too slow.
     """
-    deadline = time.monotonic() + deadline_seconds
+    deadline = time.monotonic() + START_SECONDS
     while True:
         check_alive(part)
         try:
@@ -57,8 +57,7 @@ def wait_for_api(part: Part, *, url: str, deadline_seconds: float = START_SECOND
             pass
         if time.monotonic() > deadline:
             raise LocalStackError(
-                f"The API did not answer within {deadline_seconds:.0f} s. Its log {part.log}:\n"
-                f"{log_tail(Path(part.log))}"
+                f"The API did not answer within {START_SECONDS:.0f} s. Its log {part.log}:\n{log_tail(Path(part.log))}"
             )
         time.sleep(0.1)
 

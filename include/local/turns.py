@@ -15,6 +15,9 @@ import psutil
 from include.local.errors import LocalStackError
 from include.local.places import Places
 
+END_SECONDS = 60
+"""So long a command that was asked to end may take."""
+
 
 @contextlib.contextmanager
 def my_turn(places: Places, *, command: str) -> Iterator[None]:
@@ -48,7 +51,7 @@ def my_turn(places: Places, *, command: str) -> Iterator[None]:
             file.truncate(0)
 
 
-def end_other_command(places: Places, *, deadline_seconds: float = 60) -> str | None:
+def end_other_command(places: Places) -> str | None:
     """Ask the command that holds the stack to end, and wait until it has.
 
     :returns: its name, or None when nobody held the stack.
@@ -58,7 +61,7 @@ def end_other_command(places: Places, *, deadline_seconds: float = 60) -> str | 
     if not path.exists():
         return None
     name: str | None = None
-    deadline = time.monotonic() + deadline_seconds
+    deadline = time.monotonic() + END_SECONDS
     with path.open("r+") as file:
         while True:
             try:

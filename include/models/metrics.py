@@ -211,12 +211,6 @@ def calibration(outcomes: Outcomes, probabilities: Probabilities) -> list[Calibr
     ]
 
 
-def expected_calibration_error(bins: list[CalibrationBin]) -> float:
-    """Mean distance between foretold and observed rate, each bin by its rows."""
-    total = sum(bin_.row_count for bin_ in bins)
-    return sum(bin_.row_count * abs(bin_.mean_probability - bin_.observed_rate) for bin_ in bins) / total
-
-
 def _ratio(part: Weights, whole: Weights) -> Weights:
     """`part / whole`, 0 where there is nothing."""
     return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)

@@ -12,19 +12,17 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 from include.features.online.postgres import SETTINGS
 
 T = TypeVar("T")
+_MOST_CONNECTIONS, _WAIT_SECONDS = 4, 2.0
+"""A request beyond so many waits for so long; then it is told that the warehouse does not answer."""
 _STATEMENT_SECONDS = 5
 _RETRY_SECONDS = 3.0
 
 
-def serving_pool(dsn: str, *, most: int = 4, wait_seconds: float = 2.0) -> AsyncConnectionPool:
-    """Connections that look up by key and cannot write; `async with` opens it, also while Postgres is down.
-
-    :param most: connections at once; a request beyond them waits.
-    :param wait_seconds: for so long, then it is told that the warehouse does not answer.
-    """
+def serving_pool(dsn: str) -> AsyncConnectionPool:
+    """Connections that look up by key and cannot write; `async with` opens it, also while Postgres is down."""
     options = f"{SETTINGS['options']} -c statement_timeout={_STATEMENT_SECONDS}s"
     return AsyncConnectionPool(
-        dsn, min_size=1, max_size=most, timeout=wait_seconds, open=False, name="serving",
+        dsn, min_size=1, max_size=_MOST_CONNECTIONS, timeout=_WAIT_SECONDS, open=False, name="serving",
         # Trying again is begun anew by the next request: a long pause between tries would outlast the trouble.
         reconnect_timeout=_RETRY_SECONDS,
         kwargs={**SETTINGS, "connect_timeout": 3, "application_name": "regulars-api", "options": options},

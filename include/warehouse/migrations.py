@@ -26,7 +26,7 @@ class MigrationChanged(RuntimeError):
     """A migration that was applied has been edited since."""
 
 
-def migrate(conn: Connection, *, folder: Path = SCHEMA_FOLDER) -> list[str]:
+def migrate(conn: Connection) -> list[str]:
     """Apply every migration that the warehouse lacks, in one transaction.
 
     Safe to call at any time and from several processes: the second waits, then finds nothing to do.
@@ -39,7 +39,7 @@ def migrate(conn: Connection, *, folder: Path = SCHEMA_FOLDER) -> list[str]:
         conn.execute(_LOCK)
         conn.execute(_LEDGER)
         known: dict[int, str] = dict(conn.execute("SELECT version, sha256 FROM ops.migrations").fetchall())
-        for path in sorted(folder.glob("[0-9]*.sql")):
+        for path in sorted(SCHEMA_FOLDER.glob("[0-9]*.sql")):
             version = int(path.name.split("_", 1)[0])
             text = path.read_text()
             digest = hashlib.sha256(text.encode()).hexdigest()

@@ -9,7 +9,6 @@ from decimal import Decimal
 from pathlib import Path
 
 import pandas as pd
-import psycopg
 import pyarrow.parquet
 import pytest
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
@@ -28,7 +27,6 @@ from include.models.churn.training_set import (
     TrainingSetLost,
     build_training_set,
     read_training_rows,
-    read_training_set,
 )
 from include.models.registry.errors import ModelMissing
 from include.models.registry.model_registry import ModelRegistry
@@ -36,6 +34,7 @@ from include.warehouse.connection import connect_warehouse
 from include.warehouse.receipts import loaded_stretches
 from tests.integration.feature_oracle import Past
 from tests.integration.feature_shop import DAY, NOW, Order, build_all, day, load, write_load_receipt
+from tests.own_database import own_database
 
 START = day("2023-01-01")
 DAYS = 400
@@ -77,24 +76,17 @@ def build_features_at(conn, *, coverage_end: datetime) -> None:
 @pytest.fixture(scope="module")
 def template(postgres_server):
     """A database with the shop and its features, copied for each test."""
-    with psycopg.connect(postgres_server.dsn("postgres"), autocommit=True) as admin:
-        admin.execute("CREATE DATABASE churn_template TEMPLATE template_warehouse STRATEGY file_copy")
-    with connect_warehouse(postgres_server.dsn("churn_template")) as conn:
-        load(conn, ORDERS)
-        build_features_at(conn, coverage_end=END)
-    yield "churn_template"
-    with psycopg.connect(postgres_server.dsn("postgres"), autocommit=True) as admin:
-        admin.execute("DROP DATABASE churn_template WITH (FORCE)")
+    with own_database(postgres_server, "churn_template") as dsn:
+        with connect_warehouse(dsn) as conn:
+            load(conn, ORDERS)
+            build_features_at(conn, coverage_end=END)
+        yield "churn_template"
 
 
 @pytest.fixture
 def shop(postgres_server, template):
-    with psycopg.connect(postgres_server.dsn("postgres"), autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE churn_shop TEMPLATE {template} STRATEGY file_copy")
-    with connect_warehouse(postgres_server.dsn("churn_shop")) as conn:
+    with own_database(postgres_server, "churn_shop", template=template) as dsn, connect_warehouse(dsn) as conn:
         yield conn
-    with psycopg.connect(postgres_server.dsn("postgres"), autocommit=True) as admin:
-        admin.execute("DROP DATABASE churn_shop WITH (FORCE)")
 
 
 def build(conn, storage: Path, *, window: Window = WINDOW, parameters: ChurnParameters = PARAMETERS):
@@ -260,15 +252,14 @@ def test_a_model_names_the_versions_of_views_that_its_training_set_was_built_fro
 
 def test_every_stored_metric_is_what_the_artefact_gives_on_the_test_rows(shop, registry, tmp_path):
     training_set, evaluation, promotion = run_all(shop, registry, tmp_path)
-    _, test = read_training_set(shop, training_set_id=training_set.training_set_id, storage=tmp_path)
-    outcomes = test["is_churned"].to_numpy(bool)
+    training, test = read_training_rows(shop, training_set_id=training_set.training_set_id, storage=tmp_path)
+    outcomes = test["is_churned"].to_numpy()
     assert evaluation.churn_rate == pytest.approx(outcomes.mean())
     stored = {
         (scorer, metric): value
         for scorer, metric, value in shop.execute("SELECT scorer, metric, value FROM ml.evaluations").fetchall()
     }
     assert {scorer for scorer, _ in stored} == {"model", *BASELINES}
-    training, test = read_training_rows(shop, training_set_id=training_set.training_set_id, storage=tmp_path)
     model = registry.load("churn", registry.find("churn", promotion.model_id).version)
     fitted = {name: fit_baseline(name, LabelledRows(training), horizon_days=90) for name in BASELINES}
     for scorer, asked in ({"model": model} | fitted).items():
@@ -286,7 +277,8 @@ def test_every_stored_metric_is_what_the_artefact_gives_on_the_test_rows(shop, r
 
 def test_baselines_rank_as_the_one_number_they_look_at(shop, registry, tmp_path):
     training_set, evaluation, _ = run_all(shop, registry, tmp_path)
-    _, test = read_training_set(shop, training_set_id=training_set.training_set_id, storage=tmp_path)
+    rows = read_training_rows(shop, training_set_id=training_set.training_set_id, storage=tmp_path)
+    test = rows[1].to_pandas()
     outcomes = test["is_churned"].to_numpy(bool)
     total = (test["recency_score"] + test["frequency_score"] + test["monetary_score"]).to_numpy(float)
     assert evaluation.scores["recency_only"]["auc"] == pytest.approx(roc_auc_score(outcomes, test["recency_days"]))

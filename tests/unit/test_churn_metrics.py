@@ -9,16 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.models.metrics import (
-    Judged,
-    auc,
-    bootstrap,
-    calibration,
-    expected_calibration_error,
-    gains,
-    judge,
-    lift,
-)
+from include.models.metrics import Judged, auc, bootstrap, calibration, gains, judge, lift
 
 scored_rows = st.lists(
     st.tuples(st.booleans(), st.sampled_from([0.0, 0.05, 0.1, 0.3, 0.35, 0.5, 0.75, 0.9, 1.0])), min_size=4, max_size=40
@@ -74,7 +65,6 @@ def test_calibration_bins_hold_what_was_foretold_and_what_came():
     bins = calibration(np.array([True, False, True, True]), np.array([0.12, 0.18, 1.0, 0.95]))
     assert [(b.number, b.row_count, b.observed_rate) for b in bins] == [(2, 2, 0.5), (10, 2, 1.0)]
     assert [b.mean_probability for b in bins] == pytest.approx([0.15, 0.975])
-    assert expected_calibration_error(bins) == pytest.approx((2 * 0.35 + 2 * 0.025) / 4)
 
 
 def log_loss(rows) -> float:

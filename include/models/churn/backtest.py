@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
@@ -52,9 +52,7 @@ def run_backtest(
     *,
     horizon_days: int,
     seed: int,
-    names: tuple[str, ...] = CANDIDATES,
     most_origins: int = MOST_ORIGINS,
-    most_rows: int = MOST_ROWS,
 ) -> Backtest:
     """At each origin candidates learn from snapshots whose label windows ended by then, and judge the origin's rows.
 
@@ -62,19 +60,19 @@ def run_backtest(
 
     :param rows: training rows; the test's are not among them.
     """
-    rows = rows.sample(most_rows, seed=seed)
-    said: dict[str, list[OriginRows]] = {name: [] for name in names}
+    rows = rows.sample(MOST_ROWS, seed=seed)
+    said: dict[str, list[OriginRows]] = {name: [] for name in CANDIDATES}
     for day in origins_of(rows, horizon_days=horizon_days, most=most_origins):
         known = rows.take(rows.days + horizon_days <= day)
         at_origin = rows.take(rows.days == day)
         season = fit_season(weeks, before_day=day)
         usual = exposure_of_training(season, known.days, horizon_days=horizon_days)
         exposure = season.exposure(day, days=horizon_days) / usual
-        for name, model in fit_candidates(names, known, horizon_days=horizon_days, seed=seed).items():
+        for name, model in fit_candidates(CANDIDATES, known, horizon_days=horizon_days, seed=seed).items():
             z = model.raw_log_odds(model.columns.matrix(at_origin.table))
             said[name].append(OriginRows(day, z, at_origin.outcomes, exposure))
     lines = {name: fit_line(own, horizon_days=horizon_days) for name, own in said.items()}
-    figures = [_figures(name, own, lines[name]) for name in names for own in said[name]]
+    figures = [_figures(name, own, lines[name]) for name in CANDIDATES for own in said[name]]
     losses = {name: float(np.mean([least_log_loss(each) for each in own])) for name, own in said.items() if own}
     return Backtest(lines, losses, said, figures)
 
@@ -118,11 +116,6 @@ def fit_chosen(
     line = backtest.lines.get(name, (1.0, 0.0))
     calibration = calibration_for(line, season, rows.days, from_day=test_day, horizon_days=horizon_days)
     return model.calibrated(calibration).with_deciles(rows.table)
-
-
-def without_season(calibration: Calibration) -> Calibration:
-    """The same line, as if every season were the one trained in."""
-    return replace(calibration, exposures=(1.0,) * 366)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from psycopg import Connection, sql
@@ -101,20 +100,11 @@ def build_training_set(
     return result
 
 
-def read_training_set(conn: Connection, *, training_set_id: str, storage: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The training rows and the test rows as pandas, checked against the digest that was registered.
+def read_training_rows(conn: Connection, *, training_set_id: str, storage: Path) -> tuple[pa.Table, pa.Table]:
+    """The training rows and the test rows, checked against the digest that was registered.
 
     :raises TrainingSetLost: it was never built, or its file is missing or changed.
     """
-    training, test = (
-        part.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
-        for part in read_training_rows(conn, training_set_id=training_set_id, storage=storage)
-    )
-    return training, test
-
-
-def read_training_rows(conn: Connection, *, training_set_id: str, storage: Path) -> tuple[pa.Table, pa.Table]:
-    """The training rows and the test rows; raises what `read_training_set` raises."""
     row = conn.execute(
         "SELECT file_path, data_digest, parameters FROM ml.training_sets WHERE training_set_id = %s", (training_set_id,)
     ).fetchone()

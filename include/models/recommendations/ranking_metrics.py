@@ -21,6 +21,7 @@ AT = 10
 """Length of the lists that are judged."""
 METRICS = ("precision", "recall", "ndcg", "map", "hit_rate")
 
+_DRAWN_AT_ONCE = 50
 _DISCOUNTS = 1.0 / np.log2(np.arange(2, AT + 2))
 
 
@@ -56,9 +57,9 @@ def bootstrap(values: Floats, *, resamples: int, seed: int) -> tuple[Floats, Flo
     return low, high
 
 
-def _resampled(values: Floats, *, resamples: int, seed: int, at_once: int = 50) -> Iterator[Floats]:
+def _resampled(values: Floats, *, resamples: int, seed: int) -> Iterator[Floats]:
     random, count = np.random.default_rng(seed), len(values)
-    for start in range(0, resamples, at_once):
-        drawn = random.integers(0, count, (min(at_once, resamples - start), count))
+    for start in range(0, resamples, _DRAWN_AT_ONCE):
+        drawn = random.integers(0, count, (min(_DRAWN_AT_ONCE, resamples - start), count))
         weights = np.stack([np.bincount(row, minlength=count) for row in drawn])
         yield weights @ values / count

@@ -11,9 +11,6 @@ from datetime import datetime
 
 from psycopg import Connection
 
-MOST_RECOMMENDATIONS = 50
-"""So many are always there for everybody, if the shop sells as many; more can be asked for, and may not be kept."""
-
 RECOMMENDATIONS_SQL = """
 -- One row per product recommended to the customer, best first; popular ones where their own list is too short.
 WITH own AS (
