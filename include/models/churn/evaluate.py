@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -30,7 +29,7 @@ from include.models.churn.training_set import read_training_rows
 from include.models.index import registry_version
 from include.models.metrics import CalibrationBin, bootstrap, calibration, judge
 from include.models.registry.errors import ModelMissing
-from include.models.registry.model_registry import CARD, ModelRegistry
+from include.models.registry.model_registry import CARD, ModelRegistry, ModelVersion
 
 logger = logging.getLogger(__name__)
 
@@ -84,22 +83,22 @@ def evaluate(
             LabelledRows, read_training_rows(conn, training_set_id=recipe["training_set_id"], storage=storage)
         )
         model = loaded(registry, kept.version)
-        scorers: dict[str, Callable[[pa.Table], Vector]] = {"model": model.probabilities}
+        probabilities = {"model": model.probabilities(test.table)}
         for name in BASELINES:
-            scorers[name] = fit_baseline(name, training, horizon_days=model.horizon_days).probabilities
-        champion, champion_id = registry.holder_of(NAME), None
-        if champion is not None and champion.model_id != model_id:
+            baseline = fit_baseline(name, training, horizon_days=model.horizon_days)
+            probabilities[name] = baseline.probabilities(test.table)
+        champion = _champion_besides(registry, model_id)
+        if champion is not None:
             own = loaded(registry, champion.version)
-            scorers["champion"] = lambda rows: own.probabilities(rows_for(conn, own, model, rows))
-            champion_id = champion.model_id
-        probabilities = {name: scorer(test.table) for name, scorer in scorers.items()}
+            probabilities["champion"] = own.probabilities(rows_for(conn, own, model, test.table))
         evaluation, report = judged(
-            model, training, test, probabilities, model_id=model_id, champion_id=champion_id,
-            campaign=campaign or Campaign(), seed=recipe["parameters"].get("seed", 0),
+            model, training, test, probabilities, model_id=model_id,
+            champion_id=champion.model_id if champion else None, campaign=campaign or Campaign(),
+            seed=recipe["parameters"].get("seed", 0),
         )  # fmt: skip
         report |= {"test_at": recipe["test_at"].isoformat(), "parameters": recipe["parameters"]}
         report["backtest"] = _backtest(conn, model_id)
-        page = page_of(report)
+        page, card = page_of(report), _card(evaluation, recipe, kept)
         bins = {name: calibration(test.outcomes, own) for name, own in probabilities.items()}
         _store(conn, evaluation, bins, now=now)
         _store_report(conn, model_id, report, page, now=now)
@@ -108,16 +107,8 @@ def evaluate(
             metrics={
                 f"{name}.{metric}": value for name, of in evaluation.scores.items() for metric, value in of.items()
             },
-            files={
-                REPORT: json.dumps(report, indent=1).encode(),
-                PAGE: page.encode(),
-                CARD: model_card(
-                    model_id=model_id, parameters=recipe["parameters"], training_set=recipe,
-                    feature_views=kept.tags["feature_views"].split(), libraries=recipe["libraries"],
-                    scores=evaluation.scores, canaries=evaluation.canaries,
-                ).encode(),
-            },
-        )  # fmt: skip
+            files={REPORT: json.dumps(report, indent=1).encode(), PAGE: page.encode(), CARD: card.encode()},
+        )
     for name, metrics in evaluation.scores.items():
         logger.info(
             "evaluate_churn model_id=%s scorer=%s test_rows=%d churn_rate=%.4f %s seconds=%.2f",
@@ -125,6 +116,20 @@ def evaluate(
             " ".join(f"{metric}={value:.4f}" for metric, value in metrics.items()), time.monotonic() - started,
         )  # fmt: skip
     return evaluation
+
+
+def _champion_besides(registry: ModelRegistry, model_id: str) -> ModelVersion | None:
+    """The champion in use, unless it is the model itself."""
+    champion = registry.holder_of(NAME)
+    return champion if champion is not None and champion.model_id != model_id else None
+
+
+def _card(evaluation: Evaluation, recipe: dict[str, Any], kept: ModelVersion) -> str:
+    return model_card(
+        model_id=kept.model_id, parameters=recipe["parameters"], training_set=recipe,
+        feature_views=kept.tags["feature_views"].split(), libraries=recipe["libraries"],
+        scores=evaluation.scores, canaries=evaluation.canaries,
+    )  # fmt: skip
 
 
 def judged(
