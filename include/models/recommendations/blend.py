@@ -8,10 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from include.models.recommendations.parameters import RecommendationParameters
 from include.models.recommendations.purchases import History, Numbers
-from include.models.recommendations.repeats import Repeats
-from include.models.recommendations.sources import Factors, ItemToItem, Popularity, Scores, Source
+from include.models.recommendations.sources import Popularity, Scores, Source
 
 SOURCES = ("repeat", "item_to_item", "factors", "popularity")
 CUSTOMERS_AT_ONCE = 512
@@ -117,26 +115,6 @@ class Sources:
         for start in range(0, len(customers), CUSTOMERS_AT_ONCE):
             batch = customers[start : start + CUSTOMERS_AT_ONCE]
             yield batch, self.candidates(batch, per_source=per_source, allowed=allowed)
-
-
-def fit_sources(
-    history: History,
-    *,
-    half_life_days: float,
-    memory_days: float,
-    similarity: str,
-    parameters: RecommendationParameters,
-) -> Sources:
-    """All four sources from one history, which must not be empty."""
-    return Sources(
-        history=history,
-        repeat=Repeats(history, horizon_days=parameters.horizon_days),
-        item_to_item=ItemToItem(
-            history, similarity=similarity, memory_days=memory_days, neighbours=parameters.neighbours
-        ),
-        factors=Factors(history, factors=parameters.factors, memory_days=memory_days, seed=parameters.seed),
-        popularity=Popularity(history, half_life_days=half_life_days),
-    )
 
 
 def _best(scores: Scores, kept: int) -> Numbers:

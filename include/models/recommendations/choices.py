@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from include.models.recommendations.blend import ALONE, SOURCES, TIE_BREAK, Candidates, Weights, fit_sources
+from include.models.recommendations.blend import ALONE, SOURCES, TIE_BREAK, Candidates, Sources, Weights
 from include.models.recommendations.parameters import RecommendationParameters
 from include.models.recommendations.purchases import Floats, History, Numbers
 from include.models.recommendations.ranking_metrics import AT, METRICS, per_customer
-from include.models.recommendations.sources import SIMILARITIES, ItemToItem, Popularity
+from include.models.recommendations.repeats import Repeats
+from include.models.recommendations.sources import SIMILARITIES, Factors, ItemToItem, Popularity
 from include.models.recommendations.windows import Outcome
 
 HALF_LIVES = (4.0, 7.0, 14.0, 30.0, 60.0, 120.0, 365.0)
@@ -65,16 +66,24 @@ class Judged:
         return lists, judge_lists(self.outcome, lists, new_only=new_only)
 
 
+def fit_sources(history: History, choices: Choices, *, parameters: RecommendationParameters) -> Sources:
+    """All four sources from one history, which must not be empty."""
+    memory_days = choices.memory_days
+    return Sources(
+        history=history,
+        repeat=Repeats(history, horizon_days=parameters.horizon_days),
+        item_to_item=ItemToItem(
+            history, similarity=choices.similarity, memory_days=memory_days, neighbours=parameters.neighbours
+        ),
+        factors=Factors(history, factors=parameters.factors, memory_days=memory_days, seed=parameters.seed),
+        popularity=Popularity(history, half_life_days=choices.half_life_days),
+    )
+
+
 def candidates_at(cut: Cut, choices: Choices, *, parameters: RecommendationParameters) -> Judged:
     """Fit the sources on what was known at a cut, and take their candidates."""
     history, outcome = cut
-    sources = fit_sources(
-        history,
-        half_life_days=choices.half_life_days,
-        memory_days=choices.memory_days,
-        similarity=choices.similarity,
-        parameters=parameters,
-    )
+    sources = fit_sources(history, choices, parameters=parameters)
     batches = sources.in_batches(outcome.customers, per_source=parameters.candidates_per_source)
     return Judged(history, outcome, joined([candidates for _, candidates in batches]))
 

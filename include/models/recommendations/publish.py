@@ -14,8 +14,8 @@ import numpy.typing as npt
 import pyarrow as pa
 from psycopg import Connection, sql
 
-from include.models.recommendations.blend import CUSTOMERS_AT_ONCE, SOURCES, fit_sources
-from include.models.recommendations.choices import Choices
+from include.models.recommendations.blend import CUSTOMERS_AT_ONCE, SOURCES
+from include.models.recommendations.choices import Choices, fit_sources
 from include.models.recommendations.parameters import RecommendationParameters
 from include.models.recommendations.purchase_runs import FOLDER, Run, RunMissing, read_run
 from include.models.recommendations.purchases import History, microseconds
@@ -124,13 +124,7 @@ def _by_blend(history: History, run: Run, allowed: npt.NDArray[np.bool_]) -> Ite
     assert choices is not None
     if not history.shape[0]:
         return
-    sources = fit_sources(
-        history,
-        half_life_days=choices.half_life_days,
-        memory_days=choices.memory_days,
-        similarity=choices.similarity,
-        parameters=parameters,
-    )
+    sources = fit_sources(history, choices, parameters=parameters)
     everybody = np.arange(history.shape[0])
     for customers, candidates in sources.in_batches(
         everybody, per_source=parameters.candidates_per_source, allowed=allowed
