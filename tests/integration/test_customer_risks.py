@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-import psycopg
 import pytest
 
 from include.features.views.customer_activity import CUSTOMER_ACTIVITY
@@ -35,18 +34,15 @@ from tests.integration.judged_shop import (
     WITHOUT_SCORE,
     fill,
 )
+from tests.own_database import own_database
 
 
 @pytest.fixture(scope="module")
 def shop(postgres_server):
     """Read by all tests, written by none."""
-    with psycopg.connect(postgres_server.dsn("postgres"), autocommit=True) as admin:
-        admin.execute("CREATE DATABASE risks_shop TEMPLATE template_warehouse STRATEGY file_copy")
-    with connect_warehouse(postgres_server.dsn("risks_shop")) as conn:
+    with own_database(postgres_server, "risks_shop") as dsn, connect_warehouse(dsn) as conn:
         fill(conn)
         yield conn
-    with psycopg.connect(postgres_server.dsn("postgres"), autocommit=True) as admin:
-        admin.execute("DROP DATABASE risks_shop WITH (FORCE)")
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
-import psycopg
 import pyarrow as pa
 import pytest
 from sklearn.metrics import brier_score_loss, roc_auc_score
@@ -27,31 +26,25 @@ from include.models.scores.score import score_customers
 from include.warehouse.connection import connect_warehouse
 from tests.integration.feature_shop import DAY, NOW, build_all
 from tests.integration.scored_shop import HORIZON, MODEL_ID, ORDERS, SNAPSHOT, crown, fill, fit_values
+from tests.own_database import own_database
 
 
 @pytest.fixture(scope="module")
 def made(postgres_server, tmp_path_factory):
     """(database, storage, registry, champion): filled once, copied for each test."""
     storage = tmp_path_factory.mktemp("scored")
-    with psycopg.connect(postgres_server.dsn("postgres"), autocommit=True) as admin:
-        admin.execute("CREATE DATABASE scored_template TEMPLATE template_warehouse STRATEGY file_copy")
     registry = ModelRegistry(f"sqlite:///{storage / 'mlflow.db'}", (storage / "artefacts").as_uri())
-    with connect_warehouse(postgres_server.dsn("scored_template")) as conn:
-        champion = crown(conn, registry, fill(conn, storage), storage)
-        fit_values(conn)
-    yield "scored_template", storage, registry, champion
-    with psycopg.connect(postgres_server.dsn("postgres"), autocommit=True) as admin:
-        admin.execute("DROP DATABASE scored_template WITH (FORCE)")
+    with own_database(postgres_server, "scored_template") as dsn:
+        with connect_warehouse(dsn) as conn:
+            champion = crown(conn, registry, fill(conn, storage), storage)
+            fit_values(conn)
+        yield "scored_template", storage, registry, champion
 
 
 @pytest.fixture
 def shop(postgres_server, made):
-    with psycopg.connect(postgres_server.dsn("postgres"), autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE scored_shop TEMPLATE {made[0]} STRATEGY file_copy")
-    with connect_warehouse(postgres_server.dsn("scored_shop")) as conn:
+    with own_database(postgres_server, "scored_shop", template=made[0]) as dsn, connect_warehouse(dsn) as conn:
         yield conn
-    with psycopg.connect(postgres_server.dsn("postgres"), autocommit=True) as admin:
-        admin.execute("DROP DATABASE scored_shop WITH (FORCE)")
 
 
 @pytest.fixture

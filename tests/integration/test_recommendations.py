@@ -32,6 +32,7 @@ from tests.integration.recommendation_shop import (
     orders_with_tastes,
     random_orders,
 )
+from tests.own_database import own_database
 
 PARAMETERS = RecommendationParameters(factors=8, resamples=200)
 TABLES = ("recommendations", "popular_products", "bought_together")
@@ -41,23 +42,17 @@ ORDERS = orders_with_tastes(11)
 @pytest.fixture(scope="module")
 def template(postgres_server):
     """A database with the shop, copied for each test."""
-    with psycopg.connect(postgres_server.dsn("postgres"), autocommit=True) as admin:
-        admin.execute("CREATE DATABASE recommendations_template TEMPLATE template_warehouse STRATEGY file_copy")
-    with connect_warehouse(postgres_server.dsn("recommendations_template")) as conn:
-        fill(conn, ORDERS)
-    yield "recommendations_template"
-    with psycopg.connect(postgres_server.dsn("postgres"), autocommit=True) as admin:
-        admin.execute("DROP DATABASE recommendations_template WITH (FORCE)")
+    with own_database(postgres_server, "recommendations_template") as dsn:
+        with connect_warehouse(dsn) as conn:
+            fill(conn, ORDERS)
+        yield "recommendations_template"
 
 
 @pytest.fixture
 def shop_dsn(postgres_server, template):
     """Connection string of a warehouse with a shop whose customers have tastes."""
-    with psycopg.connect(postgres_server.dsn("postgres"), autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE recommendations_shop TEMPLATE {template} STRATEGY file_copy")
-    yield postgres_server.dsn("recommendations_shop")
-    with psycopg.connect(postgres_server.dsn("postgres"), autocommit=True) as admin:
-        admin.execute("DROP DATABASE recommendations_shop WITH (FORCE)")
+    with own_database(postgres_server, "recommendations_shop", template=template) as dsn:
+        yield dsn
 
 
 @pytest.fixture
