@@ -34,8 +34,9 @@ from include.features.registry import FEATURE_VIEWS
 from include.local.ports import free_port, is_free
 from include.models.churn.inputs import INPUTS
 from include.warehouse.connection import connect_warehouse
+from tests.integration.registry_stores import sqlite_registry
 from tests.integration.serving_host import new_key, served_in_a_process, until
-from tests.integration.serving_shop import AT, NEWEST, crown, fill_shop, registry_in, train_model
+from tests.integration.serving_shop import AT, NEWEST, crown, fill_shop, train_model
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 CALLERS = int(os.environ.get("SERVING_CALLERS", "50"))
@@ -88,7 +89,7 @@ def run() -> list[Result]:
 @contextmanager
 def _ours(dsn: str, folder: Path) -> Iterator[tuple[int, str]]:
     """The API with a champion, and a key for it."""
-    registry = registry_in(folder / "registry")
+    registry = sqlite_registry(folder / "registry")
     with connect_warehouse(dsn) as conn:
         crown(registry, train_model(conn, fill_shop(conn, customers=CUSTOMERS), name=MODEL), model_id="bench")
     key = new_key(dsn, "bench")
