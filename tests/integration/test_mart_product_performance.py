@@ -273,3 +273,20 @@ def test_units_that_go_with_a_power_of_the_price_have_that_power_as_their_elasti
     assert row["price_week_count"] == 4
     assert row["price_elasticity"] == pytest.approx(-2)
     assert row["price_elasticity_error"] == pytest.approx(0, abs=1e-6)
+
+
+def test_a_price_that_never_changes_has_no_elasticity_however_it_is_divided(warehouse):
+    """3.10 for 3, 31.00 for 30, 310.00 for 300: one price, whose quotients differ in their last digit."""
+    lines = pd.DataFrame(
+        [
+            {
+                "product_id": 5, "currency": "GBP", "at": datetime(2024, 1, 1, tzinfo=UTC) + timedelta(weeks=week),
+                "quantity": 3 * 10**week, "price": Decimal("3.10") / 3, "is_return": False, "kind": "product",
+            }
+            for week in range(3)
+        ]
+    )  # fmt: skip
+    load(warehouse, lines)
+    row = refreshed(warehouse, until=datetime(2024, 1, 22, tzinfo=UTC))[5, "GBP"]
+    assert (row["price_week_count"], row["gross_amount"]) == (3, Decimal("344.10"))
+    assert (row["price_elasticity"], row["price_elasticity_error"]) == (None, None)
