@@ -48,13 +48,11 @@ class RegistryAnswer:
 
 
 class AskedRegistry:
-    """A registry that is asked by one thread at a time; who comes meanwhile waits for the same answer.
-
-    :param environment: where the registry is; by default that of this process.
+    """The registry of this process's settings, asked by one thread at a time; who comes meanwhile waits for the same
+    answer.
     """
 
-    def __init__(self, environment: Mapping[str, str] | None = None, *, patience: float = PATIENCE_SECONDS) -> None:
-        self._environment = os.environ if environment is None else environment
+    def __init__(self, *, patience: float = PATIENCE_SECONDS) -> None:
         self._patience = patience
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="model-registry")
         self._lock = Lock()
@@ -65,7 +63,7 @@ class AskedRegistry:
         with self._lock:
             since, future = self._asked.get(name, (0.0, None))
             if future is None or (future.done() and time.monotonic() - since > KEPT_SECONDS):
-                future = self._thread.submit(_ask, self._environment, name)
+                future = self._thread.submit(_ask, os.environ, name)
                 self._asked[name] = (time.monotonic(), future)
         try:
             return future.result(timeout=self._patience)
@@ -81,7 +79,7 @@ def _ask(environment: Mapping[str, str], name: str) -> RegistryAnswer:
         if problem := _obstacle(environment):
             return problem
         return _versions(environment, name)
-    except Exception as error:
+    except Exception as error:  # Whatever it is, the page goes on without the registry.
         # What MLflow says may name hosts and users: it stays in the log.
         logger.warning("dashboard registry name=%s error=%s", name, error)
         return RegistryAnswer(
@@ -95,7 +93,7 @@ def _obstacle(environment: Mapping[str, str]) -> RegistryAnswer | None:
     address, storage = environment.get("MLFLOW_TRACKING_URI", ""), environment.get("REGULARS_STORAGE", "")
     if address.startswith(("http://", "https://")):
         try:
-            urllib.request.urlopen(f"{address.rstrip('/')}/health", timeout=_PROBE_SECONDS).close()  # noqa: S310
+            urllib.request.urlopen(f"{address.rstrip('/')}/health", timeout=_PROBE_SECONDS).close()  # noqa: S310  # http, see above
         except (urllib.error.URLError, OSError) as error:
             logger.warning("dashboard registry health error=%s", error)
             return RegistryAnswer(

@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-import psycopg
 import pytest
 from fastapi.testclient import TestClient
 
@@ -19,6 +18,7 @@ from include.entities.window import Window
 from include.warehouse.connection import connect_warehouse
 from tests.dags.conftest import warehouse_connection
 from tests.integration.feature_shop import Order, Refund, day, load
+from tests.own_database import own_database
 
 FIRST = day("2023-01-01")
 UNTIL = day("2024-03-01")
@@ -45,14 +45,13 @@ def facts() -> list[Order | Refund]:
 @pytest.fixture(scope="module")
 def sold_dsn(postgres_server: Any) -> Iterator[str]:
     """A warehouse with the marts that the page reads, for tests that change nothing."""
-    with psycopg.connect(postgres_server.dsn("postgres"), autocommit=True) as admin:
-        admin.execute("CREATE DATABASE sold TEMPLATE template_warehouse STRATEGY file_copy")
-    with connect_warehouse(postgres_server.dsn("sold")) as conn:
-        load(conn, facts())
-        for mart in MARTS.values():
-            if mart.name not in NOT_READ:
-                refresh(conn, mart, window=Window(FIRST, UNTIL), until=UNTIL, now=datetime.now(UTC))
-    yield postgres_server.dsn("sold")
+    with own_database(postgres_server, "sold") as dsn:
+        with connect_warehouse(dsn) as conn:
+            load(conn, facts())
+            for mart in MARTS.values():
+                if mart.name not in NOT_READ:
+                    refresh(conn, mart, window=Window(FIRST, UNTIL), until=UNTIL, now=datetime.now(UTC))
+        yield dsn
 
 
 @pytest.fixture

@@ -22,7 +22,6 @@ def revenue_chart(rows: Rows, currency: str) -> Chart | None:
         "year_before_average_7_days": "7-day average a year before",
     }
     shown = {key: title for key, title in averages.items() if any(row[key] is not None for row in rows)}
-    time = {"field": "sold_on", "type": "temporal", "title": None, "axis": {"format": "%e %b %y"}}
     return Chart(
         name="revenue",
         title="Net revenue by day",
@@ -32,59 +31,68 @@ def revenue_chart(rows: Rows, currency: str) -> Chart | None:
         rows=rows,
         spec={
             "height": 280,
-            "layer": [
-                {
-                    "mark": {"type": "bar", "opacity": 0.3, "color": "var(--c8)"},
-                    "encoding": {
-                        "x": time,
-                        "y": {"field": "net_amount", "type": "quantitative", "title": f"{currency} a day"},
-                        "tooltip": [
-                            {"field": "sold_on", "type": "temporal", "title": "day", "format": "%a %e %b %Y"},
-                            {"field": "net_amount", "title": "net", "format": ",.0f"},
-                            {"field": "order_count", "title": "orders", "format": ","},
-                            *({"field": key, "title": title, "format": ",.0f"} for key, title in shown.items()),
-                        ],
-                    },
-                },
-                {
-                    "transform": [
-                        {"fold": list(shown), "as": ["average", "amount"]},
-                        {"filter": "isValid(datum.amount)"},
-                    ],
-                    "mark": {"type": "line"},
-                    "encoding": {
-                        "x": time,
-                        "y": {"field": "amount", "type": "quantitative"},
-                        "color": {
-                            "field": "average",
-                            "type": "nominal",
-                            "title": None,
-                            "scale": {"domain": list(shown)},
-                            "legend": {"labelExpr": _labels(shown), "columns": 1, "symbolType": "stroke"},
-                        },
-                        "strokeDash": {
-                            "field": "average",
-                            "type": "nominal",
-                            "title": None,
-                            "scale": {"domain": list(shown), "range": [DASHES[key] for key in shown]},
-                        },
-                    },
-                },
-                {
-                    "transform": [{"filter": "datum.is_outlier"}],
-                    "mark": {"type": "point", "shape": "diamond", "size": 70, "color": "var(--bad)"},
-                    "encoding": {
-                        "x": time,
-                        "y": {"field": "net_amount", "type": "quantitative"},
-                        "tooltip": [
-                            {"field": "sold_on", "type": "temporal", "title": "unusual day", "format": "%a %e %b %Y"},
-                            {"field": "net_amount", "title": "net", "format": ",.0f"},
-                        ],
-                    },
-                },
-            ],
+            "layer": _revenue_layers(shown, currency),
         },
     )
+
+
+def _revenue_layers(shown: dict[str, str], currency: str) -> list[dict[str, Any]]:
+    """Bars of the days, lines of the averages, and a diamond on each unusual day.
+
+    :param shown: title of each average by its key.
+    """
+    time = {"field": "sold_on", "type": "temporal", "title": None, "axis": {"format": "%e %b %y"}}
+    return [
+        {
+            "mark": {"type": "bar", "opacity": 0.3, "color": "var(--c8)"},
+            "encoding": {
+                "x": time,
+                "y": {"field": "net_amount", "type": "quantitative", "title": f"{currency} a day"},
+                "tooltip": [
+                    {"field": "sold_on", "type": "temporal", "title": "day", "format": "%a %e %b %Y"},
+                    {"field": "net_amount", "title": "net", "format": ",.0f"},
+                    {"field": "order_count", "title": "orders", "format": ","},
+                    *({"field": key, "title": title, "format": ",.0f"} for key, title in shown.items()),
+                ],
+            },
+        },
+        {
+            "transform": [
+                {"fold": list(shown), "as": ["average", "amount"]},
+                {"filter": "isValid(datum.amount)"},
+            ],
+            "mark": {"type": "line"},
+            "encoding": {
+                "x": time,
+                "y": {"field": "amount", "type": "quantitative"},
+                "color": {
+                    "field": "average",
+                    "type": "nominal",
+                    "title": None,
+                    "scale": {"domain": list(shown)},
+                    "legend": {"labelExpr": _labels(shown), "columns": 1, "symbolType": "stroke"},
+                },
+                "strokeDash": {
+                    "field": "average",
+                    "type": "nominal",
+                    "title": None,
+                    "scale": {"domain": list(shown), "range": [DASHES[key] for key in shown]},
+                },
+            },
+        },
+        {
+            "transform": [{"filter": "datum.is_outlier"}],
+            "mark": {"type": "point", "shape": "diamond", "size": 70, "color": "var(--bad)"},
+            "encoding": {
+                "x": time,
+                "y": {"field": "net_amount", "type": "quantitative"},
+                "tooltip": [
+                    {"field": "sold_on", "type": "temporal", "title": "unusual day", "format": "%a %e %b %Y"},
+                    {"field": "net_amount", "title": "net", "format": ",.0f"},
+                ],
+            },
+        },
+    ]
 
 
 def _revenue_words(rows: Rows, last: dict[str, Any], currency: str) -> str:
@@ -139,7 +147,7 @@ def cohort_chart(rows: Rows, currency: str, *, is_value: bool) -> Chart | None:
                 "x": {"field": "months_since", "type": "ordinal", "title": "months since the first purchase",
                       "axis": {"labelAngle": 0, "labelOverlap": True, "labelSeparation": 6}},
                 "y": {"field": "cohort_month", "type": "ordinal", "title": None,
-                      "axis": {"labelExpr": "utcFormat(toDate(datum.value), '%b %Y')"}},
+                      "axis": {"labelExpr": "timeFormat(toDate(datum.value), '%b %Y')"}},
             },
             "layer": [
                 {

@@ -97,7 +97,7 @@ def months(conn: Connection, currency: str, *, until: date) -> Rows:
     )
 
 
-def cohorts(conn: Connection, currency: str, *, most: int = 18) -> Rows:
+def cohorts(conn: Connection, currency: str) -> Rows:
     """The observable cells of the newest cohorts."""
     return _rows(
         conn,
@@ -106,13 +106,12 @@ def cohorts(conn: Connection, currency: str, *, most: int = 18) -> Rows:
             cumulative_amount_per_customer
         FROM analytics.cohort_retention
         WHERE currency = %(currency)s AND active_count IS NOT NULL AND cohort_month > (
-            SELECT max(cohort_month) - make_interval(months => %(most)s) FROM analytics.cohort_retention
+            SELECT max(cohort_month) - make_interval(months => 18) FROM analytics.cohort_retention
             WHERE currency = %(currency)s
         )
         ORDER BY cohort_month, months_since
         """,
         currency=currency,
-        most=most,
     )
 
 
@@ -216,7 +215,7 @@ def order_values(conn: Connection, currency: str) -> Rows:
     )
 
 
-def products(conn: Connection, currency: str, *, most: int = 10) -> Rows:
+def products(conn: Connection, currency: str) -> Rows:
     """Those with the greatest net revenue."""
     return _rows(
         conn,
@@ -224,10 +223,9 @@ def products(conn: Connection, currency: str, *, most: int = 10) -> Rows:
         SELECT coalesce(name, 'product ' || product_id) AS name, abc_class, net_amount, revenue_share, units_28_days,
             units_growth_share, return_share
         FROM analytics.product_performance
-        WHERE currency = %(currency)s ORDER BY revenue_rank, product_id LIMIT %(most)s
+        WHERE currency = %(currency)s ORDER BY revenue_rank, product_id LIMIT 10
         """,
         currency=currency,
-        most=most,
     )
 
 

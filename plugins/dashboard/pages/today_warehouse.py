@@ -158,10 +158,10 @@ def freshness(conn: Connection) -> list[Freshness]:
     return sorted(found, key=lambda each: each.written_at)
 
 
-def loaded_until(conn: Connection, entity: str = "orders") -> datetime | None:
-    """The end of what was loaded of an entity."""
+def loaded_until(conn: Connection) -> datetime | None:
+    """The end of what was loaded of the orders."""
     row = conn.execute(
-        "SELECT max(window_end) FROM ops.receipts WHERE step = 'upsert' AND entity = %s", (entity,)
+        "SELECT max(window_end) FROM ops.receipts WHERE step = 'upsert' AND entity = 'orders'"
     ).fetchone()
     return row[0] if row else None
 
