@@ -23,6 +23,8 @@ from typing import Any
 from markupsafe import Markup
 
 MOST_TABLE_ROWS = 400
+DAYS_AXIS = {"tickCount": 6, "tickMinStep": 86_400_000, "format": "%e %b %y", "labelSeparation": 8}
+"""Of a temporal channel: days, also where there are few of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

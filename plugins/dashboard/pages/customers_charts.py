@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from dashboard.charts import Chart
+from dashboard.charts import DAYS_AXIS, Chart
 from dashboard.words import number, sentence, share
 from include.features.definitions.view import Feature
 from include.models.customer_record import CustomerScore
@@ -19,7 +19,6 @@ SCORERS = {"model": "this model", "bg_nbd": "BG/NBD", "recency_only": "recency o
 _LOWEST_VALUE = 10 ** (-1 / 3)
 """Where the cell of values below 1 begins on a logarithmic axis, as wide as the others."""
 _SHARE_AXIS = {"format": "%", "tickCount": 6}
-_TIME_AXIS = {"tickCount": 6, "labelSeparation": 8}
 
 
 def risk_chart(bins: Sequence[RiskBin], run: ScoreRun) -> Chart:
@@ -155,7 +154,7 @@ def score_chart(scores: Sequence[CustomerScore]) -> Chart:
             "height": 200,
             "mark": {"type": "line", "point": True},
             "encoding": {
-                "x": {"field": "at", "type": "temporal", "title": None, "axis": _TIME_AXIS},
+                "x": {"field": "at", "type": "temporal", "title": None, "axis": DAYS_AXIS},
                 "y": {"field": "probability", "type": "quantitative", "title": "probability", "axis": _SHARE_AXIS,
                       "scale": {"domain": [0, 1]}},
                 "tooltip": [{"field": "at", "type": "temporal", "title": "snapshot"},
@@ -184,7 +183,7 @@ def feature_chart(feature: Feature, rows: Sequence[tuple[datetime, float | None]
             "height": 200,
             "mark": {"type": "line", "interpolate": "step-after"},
             "encoding": {
-                "x": {"field": "at", "type": "temporal", "title": None, "axis": _TIME_AXIS},
+                "x": {"field": "at", "type": "temporal", "title": None, "axis": DAYS_AXIS},
                 "y": {"field": "value", "type": "quantitative", "title": feature.unit},
                 "tooltip": [{"field": "at", "type": "temporal", "title": "snapshot"},
                             {"field": "value", "format": ",.4~g"}],

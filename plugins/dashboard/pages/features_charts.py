@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from dashboard.charts import Chart
+from dashboard.charts import DAYS_AXIS, Chart
 from dashboard.words import number, sentence, share
 from include.features.definitions.view import Feature
 from include.features.upkeep.statistics import QUANTILES, FeatureStatistics
 
 _LOW, _MEDIAN, _HIGH = (QUANTILES.index(each) for each in (0.05, 0.5, 0.95))
-_TIME = {"field": "at", "type": "temporal", "title": None, "axis": {"tickCount": 6, "labelSeparation": 8}}
 
 
 def null_share(told: FeatureStatistics) -> float | None:
@@ -40,7 +40,7 @@ def spread_chart(feature: Feature, told: Sequence[FeatureStatistics]) -> Chart |
         ],
         spec={
             "height": 240,
-            "encoding": {"x": _TIME},
+            "encoding": {"x": _time_axis(known)},
             "layer": [
                 {"mark": {"type": "area", "opacity": 0.35},
                  "encoding": {"y": {"field": "low", "type": "quantitative", "title": feature.unit},
@@ -80,7 +80,7 @@ def rows_chart(feature: Feature, told: Sequence[FeatureStatistics]) -> Chart | N
                           {"calculate": "datum.which == 'rows' ? 'all rows' : 'with a value'", "as": "which"}],
             "mark": {"type": "line"},
             "encoding": {
-                "x": _TIME,
+                "x": _time_axis(told),
                 "y": {"field": "count", "type": "quantitative", "title": "rows"},
                 "color": {"field": "which", "type": "nominal", "title": None},
                 "tooltip": [{"field": "at", "type": "temporal", "title": "snapshot"}, {"field": "which"},
@@ -88,3 +88,12 @@ def rows_chart(feature: Feature, told: Sequence[FeatureStatistics]) -> Chart | N
             },
         },
     )  # fmt: skip
+
+
+def _time_axis(told: Sequence[FeatureStatistics]) -> dict[str, Any]:
+    """Within a week each day once, else as many as there is room for."""
+    is_week = (told[-1].event_time - told[0].event_time).days <= 7
+    return {
+        "field": "at", "type": "temporal", "title": None,
+        "axis": DAYS_AXIS | ({"tickCount": "day"} if is_week else {}),
+    }  # fmt: skip

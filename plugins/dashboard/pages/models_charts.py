@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from dashboard.charts import Chart
+from dashboard.charts import DAYS_AXIS, Chart
 from dashboard.pages.customers_charts import SCORERS
 from dashboard.words import number, sentence
 from include.models.scores.measurement import Measurement
@@ -22,7 +22,7 @@ METRICS = {
 MOST_SUBJECTS = 25
 REALITY, SCORE = "reality", "churn_probability"
 _LEGEND = {"title": None, "columns": 3}
-_TIME = {"type": "temporal", "title": None, "axis": {"tickCount": 6, "labelSeparation": 8}}
+_TIME = {"type": "temporal", "title": None, "axis": DAYS_AXIS}
 
 
 def metric_chart(judged: Sequence[Judged], metric: str) -> Chart | None:
@@ -128,7 +128,7 @@ def drift_chart(drift: Sequence[Measurement], model_id: str) -> Chart | None:
             "mark": {"type": "rect"},
             "encoding": {
                 "x": {"field": "at", "type": "ordinal", "title": None,
-                      "axis": {"labelAngle": -45, "labelOverlap": True}},
+                      "axis": {"labelAngle": 0, "labelOverlap": True}},
                 "y": {"field": "subject", "type": "nominal", "title": None, "sort": subjects,
                       "axis": {"labelLimit": 190}},
                 "color": {"field": "shown", "type": "quantitative", "title": "index, 0.5 and more alike",

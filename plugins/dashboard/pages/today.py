@@ -70,7 +70,7 @@ def _intake_chart(rows: list[dict[str, Any]]) -> Chart | None:
             "height": 200,
             "mark": {"type": "bar", "tooltip": True},
             "encoding": {
-                "x": {"field": "loaded_on", "type": "temporal", "timeUnit": "utcyearmonthdate", "title": None},
+                "x": {"field": "loaded_on", "type": "temporal", "timeUnit": "yearmonthdate", "title": None},
                 "y": {"field": "written_count", "type": "quantitative", "title": "rows"},
                 "color": {"field": "entity", "type": "nominal", "title": None},
             },

@@ -37,10 +37,23 @@
       return Object.fromEntries(Object.entries(part).map(([key, value]) => [key, key === "data" ? value : coloured(value)]));
     return part;
   };
+  const temporal = (part) => {
+    if (!part || typeof part !== "object") return [];
+    const own = part.type === "temporal" ? [part.field] : [];
+    return own.concat(...Object.entries(part).map(([key, value]) => (key === "data" ? [] : temporal(value))));
+  };
+  // Days and instants are those of UTC wherever the reader is: what names no zone is taken for the reader's own.
+  const withoutZone = (spec) => {
+    const fields = new Set(temporal(spec));
+    for (const row of spec.data.values)
+      for (const field of fields)
+        if (typeof row[field] === "string") row[field] = `${row[field]}T00:00:00`.slice(0, 19);
+    return spec;
+  };
   const draw = async (figure) => {
     const plot = figure.querySelector(".plot");
     try {
-      const spec = JSON.parse(figure.querySelector("script").textContent);
+      const spec = withoutZone(JSON.parse(figure.querySelector("script").textContent));
       await figure.drawn?.finalize();
       figure.drawn = await vegaEmbed(plot, coloured(spec), {
         actions: false, renderer: "svg", config: config(),
