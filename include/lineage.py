@@ -138,7 +138,7 @@ WITH RECURSIVE called AS (
 )
 SELECT DISTINCT called.upstream, written.names[1], called.made_by
 FROM called
-CROSS JOIN LATERAL regexp_matches(called.prosrc, 'INSERT INTO ([a-z_]+\\.[a-z_]+)', 'g') AS written (names)
+CROSS JOIN LATERAL regexp_matches(called.prosrc, '(?:INSERT|MERGE) INTO ([a-z_]+\\.[a-z_]+)', 'g') AS written (names)
 """
 _MERGE = """
 MERGE INTO analytics.lineage AS known USING edges
