@@ -67,7 +67,7 @@ bench: venv ## measure against peers and floors; writes .local/bench.json
 
 docs: venv ## build the documentation as a site into .local/site; open .local/site/index.html
 	@NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict --quiet
-	@echo "  open .local/site/index.html; for the search within: $(PYTHON) -m http.server --directory .local/site"
+	@echo "  open .local/site/index.html"
 
 reference: venv ## write docs/reference anew from the code and the comments of the database
 	@$(PYTHON) -m include.local.reference

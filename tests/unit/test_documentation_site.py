@@ -12,6 +12,8 @@ import pytest
 from mkdocs.commands.build import build
 from mkdocs.config import load_config
 
+from tests.e2e.ui import chromium
+
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 
@@ -96,6 +98,19 @@ def test_no_link_beside_the_documentation_is_dead(name, site, pages):
         if parts.fragment and target.suffix == ".md" and target.is_relative_to(DOCS):
             built = site / target.relative_to(DOCS).with_suffix(".html")
             assert parts.fragment in pages[built].anchors, f"{name} links to {link}: there is no such heading"
+
+
+@pytest.mark.needs_program("chromium")
+def test_the_site_is_searched_without_a_server(site):
+    with chromium() as browser:
+        page = browser.new_page()
+        page.goto((site / "index.html").as_uri())
+        box = page.get_by_role("textbox", name="Search")
+        box.click()
+        box.press_sequentially("rollback champion")
+        found = page.locator(".md-search-result__link").first
+        found.wait_for()
+        assert "/models.html" in found.get_attribute("href")
 
 
 def test_every_file_that_the_documentation_speaks_of_is_there():
