@@ -12,9 +12,9 @@ from fractions import Fraction
 from typing import Any
 
 from psycopg import Connection
-from psycopg.rows import dict_row
 
 from include.features.views.product_demand import PRODUCT_DEMAND
+from tests.integration.view_rows import Rows, rows_of
 
 DAY = timedelta(days=1)
 MICROSECOND = timedelta(microseconds=1)
@@ -85,20 +85,9 @@ def load(conn: Connection, facts: Iterable[Fact]) -> None:
             )
 
 
-def demand(
-    conn: Connection, snapshots: Sequence[datetime], products: Sequence[int]
-) -> dict[tuple[int, datetime], dict[str, Any]]:
+def demand(conn: Connection, snapshots: Sequence[datetime], products: Sequence[int]) -> Rows:
     """What the view's query gives for these snapshots and products."""
-    conn.execute("DROP TABLE IF EXISTS pg_temp.snapshots, pg_temp.entities")
-    conn.execute(
-        "CREATE TEMPORARY TABLE snapshots AS SELECT unnest(%s::timestamptz[]) AS snapshot_at", (list(snapshots),)
-    )
-    conn.execute("CREATE TEMPORARY TABLE entities AS SELECT unnest(%s::bigint[]) AS product_id", (list(products),))
-    with conn.cursor(row_factory=dict_row) as cursor:
-        rows = cursor.execute(PRODUCT_DEMAND.query).fetchall()
-    by_key = {(row.pop("product_id"), row.pop("snapshot_at")): row for row in rows}
-    assert len(by_key) == len(rows), "a product has two rows at a snapshot"
-    return by_key
+    return rows_of(conn, PRODUCT_DEMAND, snapshots, products)
 
 
 def plain_demand(facts: Sequence[Fact], product: int, snapshot: datetime) -> dict[str, Any] | None:

@@ -25,7 +25,7 @@ from tests.integration.purchase_facts import (
     load,
     random_facts,
 )
-from tests.integration.view_rows import PROVENANCE, Rows, in_full, rows_of
+from tests.integration.view_rows import PROVENANCE, Rows, assert_alone_as_together, assert_rows_are, in_full, rows_of
 
 AT = datetime(2024, 6, 3, tzinfo=UTC)
 YEAR = 365 * DAY
@@ -46,17 +46,7 @@ def order(number: int, *lines: Line, paid_at: datetime = AT - DAY, customer: int
 
 
 def assert_as_plainly_computed(conn, facts: list[Fact], snapshots: list[datetime]) -> int:
-    found = baskets(conn, snapshots)
-    expected = {
-        (customer, snapshot): features
-        for customer in CUSTOMERS
-        for snapshot in snapshots
-        if (features := plain_basket(facts, customer, snapshot)) is not None
-    }
-    assert found.keys() == expected.keys()
-    for key, features in expected.items():
-        assert found[key] == features, key
-    return len(expected)
+    return assert_rows_are(baskets(conn, snapshots), plain_basket, facts, CUSTOMERS, snapshots)
 
 
 def test_the_query_is_what_the_definition_says_and_sees_no_future(warehouse):
@@ -232,16 +222,8 @@ def test_keys_and_snapshots_wanted_alone_give_the_same_rows_as_all_of_them(wareh
     facts = random_facts(random.Random(7), start=AT - DAY * 60, days=80)
     load(warehouse, facts)
     snapshots = [AT + DAY * number for number in (*range(-30, 10), *range(330, 370))]
-    together = in_full(baskets(warehouse, snapshots, (*CUSTOMERS, 4)))
-    alone: dict = {}
-    for customer in CUSTOMERS:
-        alone |= in_full(baskets(warehouse, snapshots, (customer,)))
-    assert alone == together
-    for snapshot in snapshots[::7]:
-        one = in_full(baskets(warehouse, [snapshot]))
-        assert one == {key: row for key, row in together.items() if key[1] == snapshot}
-    assert baskets(warehouse, snapshots, (4,)) == baskets(warehouse, snapshots, ()) == {}
-    assert baskets(warehouse, []) == {}
+    assert assert_alone_as_together(warehouse, CUSTOMER_BASKET, snapshots[::4], (*CUSTOMERS, 4)) >= 10
+    assert baskets(warehouse, snapshots, (4,)) == {}
 
 
 @pytest.mark.parametrize("zone", ["America/New_York", "Pacific/Auckland"])

@@ -29,7 +29,7 @@ from tests.integration.oracle_customer_context import (
     plain_context,
     random_world,
 )
-from tests.integration.view_rows import Rows, in_full, rows_of
+from tests.integration.view_rows import Rows, assert_alone_as_together, assert_rows_are, in_full, rows_of
 
 AT = datetime(2024, 6, 3, tzinfo=UTC)
 CUSTOMERS = (1, 2, 3, 4, 5)
@@ -48,17 +48,9 @@ def row_of_one(conn, *facts: Fact, country: str = "GB", at: datetime = AT) -> di
 
 
 def assert_as_plainly_computed(conn, facts: list[Fact], snapshots: list[datetime]) -> int:
-    found = context(conn, snapshots)
-    expected = {
-        (customer, snapshot): features
-        for customer in CUSTOMERS
-        for snapshot in snapshots
-        if (features := plain_context(facts, customer, snapshot)) is not None
-    }
-    assert found.keys() == expected.keys()
-    for key, features in expected.items():
-        assert_same(found[key], features, where=key)
-    return len(expected)
+    return assert_rows_are(
+        context(conn, snapshots), plain_context, facts, CUSTOMERS, snapshots, assert_same=assert_same
+    )
 
 
 def assert_same(found: dict[str, Any], expected: dict[str, Any], *, where: object) -> None:
@@ -236,10 +228,7 @@ def test_customers_and_snapshots_wanted_alone_get_the_rows_they_get_among_others
     rng = random.Random(4)
     load(warehouse, random_world(rng, start=AT - DAY * 60, days=90))
     snapshots = sorted({AT + DAY * rng.randrange(40) + DAY * rng.choice((0, 0, 0.3)) for _ in range(14)})
-    together = in_full(context(warehouse, snapshots))
-    assert len(together) == 5 * len(snapshots)
-    assert {k: r for one in CUSTOMERS for k, r in in_full(context(warehouse, snapshots, (one,))).items()} == together
-    assert {k: r for one in snapshots for k, r in in_full(context(warehouse, [one])).items()} == together
+    assert assert_alone_as_together(warehouse, CUSTOMER_CONTEXT, snapshots, CUSTOMERS) == 5 * len(snapshots)
 
 
 def test_the_order_in_which_facts_were_written_changes_no_byte(warehouse):

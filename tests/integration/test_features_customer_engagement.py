@@ -26,7 +26,7 @@ from tests.integration.oracle_customer_engagement import (
     plain_engagement,
     random_events,
 )
-from tests.integration.view_rows import Rows, in_full, rows_of
+from tests.integration.view_rows import Rows, assert_alone_as_together, assert_rows_are, in_full, rows_of
 
 AT = datetime(2024, 6, 3, tzinfo=UTC)
 CUSTOMERS = (1, 2, 3, 4)
@@ -42,17 +42,7 @@ def row_of_one(conn, *events: Event, at: datetime = AT) -> dict:
 
 
 def assert_as_plainly_computed(conn, events: list[Event], snapshots: list[datetime]) -> int:
-    found = engagement(conn, snapshots)
-    expected = {
-        (customer, snapshot): features
-        for customer in CUSTOMERS
-        for snapshot in snapshots
-        if (features := plain_engagement(events, customer, snapshot)) is not None
-    }
-    assert found.keys() == expected.keys()
-    for key, features in expected.items():
-        assert found[key] == features, key
-    return len(expected)
+    return assert_rows_are(engagement(conn, snapshots), plain_engagement, events, CUSTOMERS, snapshots)
 
 
 def test_the_query_is_what_the_definition_says_and_sees_no_future(warehouse):
@@ -214,10 +204,7 @@ def test_customers_and_snapshots_wanted_alone_get_the_rows_they_get_among_others
     rng = random.Random(4)
     load(warehouse, random_events(rng, start=AT - DAY * 130, days=170, visits=150))
     snapshots = sorted({AT + DAY * rng.randrange(40) + DAY * rng.choice((0, 0, 0.3)) for _ in range(14)})
-    together = in_full(engagement(warehouse, snapshots))
-    assert len(together) == 4 * len(snapshots)
-    assert {k: r for one in CUSTOMERS for k, r in in_full(engagement(warehouse, snapshots, (one,))).items()} == together
-    assert {k: r for one in snapshots for k, r in in_full(engagement(warehouse, [one])).items()} == together
+    assert assert_alone_as_together(warehouse, CUSTOMER_ENGAGEMENT, snapshots, CUSTOMERS) == 4 * len(snapshots)
 
 
 def test_a_session_of_the_database_in_a_zone_with_summer_time_gets_the_same_rows(warehouse):

@@ -26,6 +26,7 @@ from tests.integration.oracle_product_demand import (
     plain_demand,
     random_facts,
 )
+from tests.integration.view_rows import assert_alone_as_together, assert_rows_are
 
 AT = datetime(2024, 6, 3, tzinfo=UTC)  # a Monday
 HOUR = timedelta(hours=1)
@@ -37,16 +38,7 @@ def assert_as_plainly_computed(
     conn, facts: list[Fact], snapshots: list[datetime], products: tuple[int, ...] = PRODUCTS
 ) -> int:
     found = demand(conn, snapshots, products)
-    expected = {
-        (product, snapshot): features
-        for product in products
-        for snapshot in snapshots
-        if (features := plain_demand(facts, product, snapshot)) is not None
-    }
-    assert found.keys() == expected.keys()
-    for key, features in expected.items():
-        assert_same(found[key], features, where=key)
-    return len(expected)
+    return assert_rows_are(found, plain_demand, facts, products, snapshots, assert_same=assert_same)
 
 
 def assert_same(found: dict[str, Any], expected: dict[str, Any], *, where: object) -> None:
@@ -277,10 +269,7 @@ def test_products_and_snapshots_wanted_alone_get_the_rows_they_get_among_others(
     rng = random.Random(4)
     load(warehouse, random_facts(rng, start=AT - DAY * 150, days=190, count=250))
     snapshots = some_snapshots(rng)
-    together = as_text(warehouse, snapshots, PRODUCTS)
-    assert len(together) == 4 * len(snapshots)
-    assert {k: r for product in PRODUCTS for k, r in as_text(warehouse, snapshots, [product]).items()} == together
-    assert {k: r for instant in snapshots for k, r in as_text(warehouse, [instant], PRODUCTS).items()} == together
+    assert assert_alone_as_together(warehouse, PRODUCT_DEMAND, snapshots, PRODUCTS) == 4 * len(snapshots)
 
 
 def test_a_session_in_a_zone_with_summer_time_gets_the_same_rows(warehouse):
