@@ -75,6 +75,7 @@ def refresh(
     :raises psycopg.Error: the SQL failed; the mart is as it was.
     """
     began = time.monotonic()
+    _count_inputs(conn, mart)
     with conn.transaction():
         conn.execute("SELECT pg_advisory_xact_lock(hashtext('regulars.marts'), hashtext(%s))", (mart.name,))
         conn.execute(SETTINGS)
@@ -104,6 +105,28 @@ def refresh(
         write_receipt(conn, receipt, now=now)
     logger.info("%s %s=%s", receipt, grain, "all" if stale.count is None else stale.count)
     return receipt
+
+
+def _count_inputs(conn: Connection, mart: Mart) -> None:
+    """Of a table that was just filled Postgres knows nothing yet, and joins row against row: minutes for seconds.
+
+    In a transaction of its own, if the caller has none: until its end nobody else can count the table.
+    """
+    with conn.transaction():
+        unknown = conn.execute(
+            """
+            SELECT relnamespace::regnamespace::text, relname
+            FROM pg_class
+            WHERE
+                oid = ANY (SELECT to_regclass(input) FROM unnest(%s::text[]) AS input)
+                AND relkind = 'r' AND relnamespace <> 'pg_catalog'::regnamespace
+                AND reltuples <= 0 AND pg_relation_size(oid) > 0
+            ORDER BY relname
+            """,
+            (list(mart.inputs),),
+        ).fetchall()
+        for name in unknown:
+            conn.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(*name)))
 
 
 def _table(mart: Mart) -> sql.Identifier:

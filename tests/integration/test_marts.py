@@ -198,6 +198,16 @@ def test_a_refresh_that_fails_leaves_the_mart_and_what_is_stale_as_they_were(war
     assert contents(warehouse) == step_by_step
 
 
+def test_what_it_reads_of_a_table_filled_a_moment_ago_is_counted_first(warehouse):
+    load(warehouse, random_facts(14, start=START, days=DAYS, count=30))
+    counted = "SELECT reltuples FROM pg_class WHERE oid = 'shop.order_lines'::regclass"
+    assert warehouse.execute(counted).fetchone() == (-1,)
+    refresh(warehouse, MARTS["order_values_daily"], window=WINDOW, until=UNTIL, now=NOW)
+    assert (
+        warehouse.execute(counted).fetchone() == warehouse.execute("SELECT count(*) FROM shop.order_lines").fetchone()
+    )
+
+
 def test_another_time_zone_makes_all_days_anew(warehouse):
     load(warehouse, random_facts(11, start=START, days=DAYS, count=80))
     refresh_all(warehouse)

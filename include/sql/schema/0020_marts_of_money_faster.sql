@@ -11,7 +11,7 @@ CREATE TABLE analytics.order_kinds (
 );
 COMMENT ON TABLE analytics.order_kinds IS
 'One row per currency and kind of orders that ever had one. Kept by triggers on order_values_daily.';
-COMMENT ON COLUMN analytics.order_kinds.kind_number IS 'Any number; another one in each warehouse.';
+COMMENT ON COLUMN analytics.order_kinds.kind_number IS 'Number by which it is counted in this warehouse (no unit).';
 COMMENT ON COLUMN analytics.order_kinds.scope IS 'all, country or category.';
 COMMENT ON COLUMN analytics.order_kinds.scope_value IS
 'The country or category; empty for all, and for what has no country or no known category.';
@@ -42,7 +42,7 @@ CREATE TABLE analytics.order_value_counts (
 );
 COMMENT ON TABLE analytics.order_value_counts IS
 'One row per kind of orders, currency and amount: how many are worth it. Kept by triggers on order_values_daily.';
-COMMENT ON COLUMN analytics.order_value_counts.kind_number IS 'Kind and currency, as in order_kinds.';
+COMMENT ON COLUMN analytics.order_value_counts.kind_number IS 'Kind and currency, as in order_kinds (no unit).';
 COMMENT ON COLUMN analytics.order_value_counts.ten_thousandths IS
 'What an order is worth (ten-thousandths of the currency).';
 COMMENT ON COLUMN analytics.order_value_counts.order_count IS 'Orders worth that; never 0.';
