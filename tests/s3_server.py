@@ -6,13 +6,13 @@ import itertools
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import Any
 
 import boto3
 from moto.server import ThreadedMotoServer
 from upath import UPath
+
+from tests.http_server import QuietHandler, served_by
 
 KEYS = {"AWS_ACCESS_KEY_ID": "a-key", "AWS_SECRET_ACCESS_KEY": "a-secret", "AWS_DEFAULT_REGION": "us-east-1"}
 _numbers = itertools.count(1)
@@ -71,27 +71,14 @@ def refusing_server(*, status: int, code: str) -> Iterator[str]:
     """The address of an S3 server that answers everything with one error."""
     body = f"<Error><Code>{code}</Code><Message>{code} it says</Message></Error>".encode()
 
-    class Refusal(BaseHTTPRequestHandler):
+    class Refusal(QuietHandler):
         protocol_version = "HTTP/1.1"  # or a client that asks before it sends waits for ever
 
         def answer(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            self.send_response(status)
-            self.send_header("Content-Type", "application/xml")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body)
+            self.say(body, {"Content-Type": "application/xml"}, status=status)
 
         do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = answer
 
-        def log_message(self, format: str, *arguments: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Refusal)
-    Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with served_by(Refusal) as address:
+        yield address

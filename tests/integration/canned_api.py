@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 from urllib.parse import parse_qs
 
 from include.entities.entity import Entity, RejectionLimit
 from include.sources.factory import SOURCES
 from include.sources.settings import SourceSettings
 from include.sources.source import Source
+from tests.http_server import QuietHandler, served_by
 from tests.integration.ingestion_shop import IMPATIENT
 
 PLACE = {"name": "London", "latitude": 51.5, "longitude": -0.12}
@@ -74,30 +72,15 @@ def canned_api() -> Iterator[CannedApi]:
     """A server as long as the block lasts."""
     api = CannedApi()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
             path, _, query = self.path.partition("?")
             api.asked.append(self.path)
             body, headers = api.answer(path, {name: values[0] for name, values in parse_qs(query).items()})
-            self.send_response(200)
-            for name, value in {**headers, "Content-Length": str(len(body))}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body)
+            self.say(body, headers)
 
-        def log_message(self, *arguments: Any) -> None:
-            """Says nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    api.base_url = f"http://127.0.0.1:{server.server_port}"
-    try:
+    with served_by(Handler) as address:
+        api.base_url = address
         yield api
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

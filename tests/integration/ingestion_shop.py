@@ -32,6 +32,16 @@ PLACES = [
     {"name": "Oslo", "latitude": 59.9, "longitude": 10.7},
 ]
 SYMBOLS = ["AMZN", "EBAY"]
+PATHS = {
+    "customers": "/wp-json/wc/v3/customers",
+    "products": "/wp-json/wc/v3/products",
+    "orders": "/wp-json/wc/v3/orders",
+    "refunds": "/wp-json/wc/v3/refunds",
+    "events": "/v1/export/events",
+    "weather_daily": "/v1/archive",
+    "stock_prices_daily": "/query",
+}
+"""Where the sandbox serves each entity."""
 ALL_TABLES = tuple(table for tables in TABLES.values() for table in tables)
 _WRITTEN = {"ingested_at", "first_seen_at"}
 _LAST_MET = ("batch", "landing_file", "landing_position", "run_id", "last_rejected_at")

@@ -6,8 +6,6 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import Any
 
 import psycopg
@@ -15,6 +13,7 @@ import psycopg
 from include.entities.entity import Entity
 from include.entities.window import Window
 from include.sources.settings import SourceSettings
+from tests.http_server import QuietHandler, served_by
 from tests.integration.test_entities import POSTGRES_TYPES, columns_in
 
 WINDOW = Window(datetime(2000, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC))
@@ -27,27 +26,14 @@ def serving(rows: Sequence[Any], headers: Mapping[str, str]) -> Iterator[SourceS
     :param headers: `{rows}` in a value stands for the number of rows.
     """
     body = json.dumps(rows).encode()
-    sent = {"Content-Type": "application/json", "Content-Length": str(len(body)), **headers}
+    told = {name: value.replace("{rows}", str(len(rows))) for name, value in headers.items()}
 
-    class Api(BaseHTTPRequestHandler):
+    class Api(QuietHandler):
         def do_GET(self) -> None:
-            self.send_response(200)
-            for name, value in sent.items():
-                self.send_header(name, value.replace("{rows}", str(len(rows))))
-            self.end_headers()
-            self.wfile.write(body)
+            self.say(body, {"Content-Type": "application/json", **told})
 
-        def log_message(self, format: str, *arguments: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Api)
-    Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    try:
-        address = f"http://127.0.0.1:{server.server_port}"
+    with served_by(Api) as address:
         yield SourceSettings(name="new_api", base_url=address, login="key", password="secret")
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def columns_to_add(conn: psycopg.Connection, entity: Entity) -> list[str]:

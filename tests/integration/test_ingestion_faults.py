@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -25,10 +23,12 @@ from include.sources.errors import ContractBroken, CredentialsRejected, SourceUn
 from include.sources.http import HttpLimits
 from include.sources.source import Page, Source
 from include.warehouse.connection import connect_warehouse
+from tests.http_server import QuietHandler, served_by
 from tests.integration.ingestion_shop import (
     ALL_TABLES,
     IMPATIENT,
     NOW,
+    PATHS,
     TABLES,
     bytes_of,
     contents,
@@ -38,18 +38,10 @@ from tests.integration.ingestion_shop import (
     source_of,
 )
 from tests.integration.sandbox_process import SandboxProcess, sandbox
+from tests.own_database import own_database
 
 WINDOW = Window(datetime(2024, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC))
 LATER = NOW + timedelta(days=1)
-PATHS = {
-    "customers": "/wp-json/wc/v3/customers",
-    "products": "/wp-json/wc/v3/products",
-    "orders": "/wp-json/wc/v3/orders",
-    "refunds": "/wp-json/wc/v3/refunds",
-    "events": "/v1/export/events",
-    "weather_daily": "/v1/archive",
-    "stock_prices_daily": "/query",
-}
 LISTED = ("customers", "products", "orders", "refunds", "events")
 
 
@@ -62,9 +54,7 @@ def box():
 @pytest.fixture(scope="module")
 def truth(box, postgres_server, tmp_path_factory) -> dict[str, dict[str, list]]:
     """The tables of every entity, loaded without a fault."""
-    with psycopg.connect(postgres_server.dsn("postgres"), autocommit=True) as admin:
-        admin.execute("CREATE DATABASE truth_of_faults TEMPLATE template_warehouse")
-    with connect_warehouse(postgres_server.dsn("truth_of_faults")) as conn:
+    with own_database(postgres_server, "truth_of_faults") as dsn, connect_warehouse(dsn) as conn:
         ingest_all(conn, box, WINDOW, landing=Landing(tmp_path_factory.mktemp("truth")))
         return {entity: contents(conn, entity) for entity in TABLES}
 
@@ -207,31 +197,17 @@ def test_pages_that_are_always_late_by_one_give_the_truth_or_an_error_and_never_
 def blind_cache(box: SandboxProcess) -> Iterator[str]:
     """A cache before the shop that looks at the path alone: every page of a list is the first one."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_GET(self) -> None:
             path, _, query = self.path.partition("?")
             asked = {**dict(parse_qsl(query)), "offset": "0"}
             credentials = {"Authorization": self.headers["Authorization"]}
             answer = requests.get(box.base_url + path, params=asked, headers=credentials, timeout=30)
-            self.send_response(answer.status_code)
-            for name in ("X-WP-Total", "X-WP-TotalPages"):
-                self.send_header(name, answer.headers.get(name, ""))
-            self.send_header("Content-Length", str(len(answer.content)))
-            self.end_headers()
-            self.wfile.write(answer.content)
+            headers = {name: answer.headers.get(name, "") for name in ("X-WP-Total", "X-WP-TotalPages")}
+            self.say(answer.content, headers, status=answer.status_code)
 
-        def log_message(self, *arguments: Any) -> None:
-            """Says nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with served_by(Handler) as address:
+        yield address
 
 
 def test_a_list_that_never_comes_whole_fails_the_run_and_loads_nothing(box, warehouse, landing):

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 
-import psycopg
 import pytest
 
 from include.ingestion.landing import Landing
 from include.sources.errors import SourceUnreachable
 from include.sources.http import HttpLimits
 from include.warehouse.connection import connect_warehouse
-from tests.integration.ingestion_shop import contents, ingest, source_of
+from tests.integration.ingestion_shop import PATHS, contents, ingest, source_of
 from tests.integration.sandbox_process import sandbox
-from tests.integration.test_ingestion_faults import PATHS, WINDOW, faults
+from tests.integration.test_ingestion_faults import WINDOW, faults
+from tests.own_database import own_database
 
 ENTITIES = ("orders", "events", "weather_daily")
 
@@ -27,9 +27,7 @@ def box():
 @pytest.fixture(scope="module")
 def truth(box, postgres_server, tmp_path_factory):
     """The tables as a run over a local folder leaves them."""
-    with psycopg.connect(postgres_server.dsn("postgres"), autocommit=True) as admin:
-        admin.execute("CREATE DATABASE truth_of_stores TEMPLATE template_warehouse")
-    with connect_warehouse(postgres_server.dsn("truth_of_stores")) as conn:
+    with own_database(postgres_server, "truth_of_stores") as dsn, connect_warehouse(dsn) as conn:
         landing = Landing(tmp_path_factory.mktemp("truth"))
         for entity in ENTITIES:
             ingest(conn, source_of(box, entity), WINDOW, landing=landing)

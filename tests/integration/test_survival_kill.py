@@ -21,10 +21,10 @@ import pytest
 from include.entities.window import Window
 from include.ingestion.landing import Landing
 from include.warehouse.connection import connect_warehouse
-from tests.integration.ingestion_shop import TABLES
+from tests.integration.ingestion_shop import PATHS, TABLES
 from tests.integration.sandbox_process import SandboxProcess, sandbox
+from tests.own_database import own_database
 from tests.soak.attempts import Attempt, Ended, Kill, Started
-from tests.soak.scenario import PATHS
 
 KILLS = int(os.environ.get("REGULARS_KILLS", "5"))
 SEED = int(os.environ.get("REGULARS_SEED", "1"))
@@ -113,13 +113,10 @@ def box():
 def stage(request, box, postgres_server, tmp_path_factory):
     """An entity that was loaded before, and a window of it at each of its steps, never disturbed."""
     entity = request.param
-    with psycopg.connect(postgres_server.dsn("postgres"), autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE killed_{entity} TEMPLATE template_warehouse")
     folder = tmp_path_factory.mktemp("killed")
-    dsn = postgres_server.dsn(f"killed_{entity}")
-    attempt = Attempt(box, dsn, folder / "landing", entity, EARLIER, BEFORE)
-    attempt.run()
-    with connect_warehouse(dsn) as conn:
+    with own_database(postgres_server, f"killed_{entity}") as dsn, connect_warehouse(dsn) as conn:
+        attempt = Attempt(box, dsn, folder / "landing", entity, EARLIER, BEFORE)
+        attempt.run()
         stage = Stage(box, conn, replace(attempt, window=WINDOW, now=NOW), TABLES[entity], folder)
         stage.break_rows()
         for step in STEPS:

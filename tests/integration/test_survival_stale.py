@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -17,10 +15,10 @@ from include.ingestion.landing import Landing
 from include.sources import segment_events
 from include.sources.errors import ContractBroken, SourceUnreachable
 from include.sources.source import Source
-from tests.integration.ingestion_shop import PLACES, SYMBOLS, TABLES, bytes_of, ingest, source_of
+from tests.http_server import QuietHandler, served_by
+from tests.integration.ingestion_shop import PATHS, PLACES, SYMBOLS, TABLES, bytes_of, ingest, source_of
 from tests.integration.sandbox_process import SandboxProcess, sandbox
 from tests.soak.harness import stored_rows
-from tests.soak.scenario import PATHS
 from tests.soak.stage import small_pages
 from tests.soak.world import Tables, World, difference
 from tests.wire_rows import Rows
@@ -115,32 +113,19 @@ def cache_by_path(box: SandboxProcess) -> Iterator[str]:
     """A cache before the APIs that looks at the path alone and never forgets: the first answer is all there is."""
     kept: dict[str, requests.Response] = {}
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
             if path not in kept:
                 credentials = {"Authorization": self.headers.get("Authorization", "")}
                 kept[path] = requests.get(box.base_url + self.path, headers=credentials, timeout=30)
-            self.send_response(kept[path].status_code)
-            for name in ("X-WP-Total", "X-WP-TotalPages", "X-Next-Cursor", "Content-Type"):
-                if name in kept[path].headers:
-                    self.send_header(name, kept[path].headers[name])
-            self.send_header("Content-Length", str(len(kept[path].content)))
-            self.end_headers()
-            self.wfile.write(kept[path].content)
+            answer = kept[path]
+            passed_on = ("X-WP-Total", "X-WP-TotalPages", "X-Next-Cursor", "Content-Type")
+            headers = {name: answer.headers[name] for name in passed_on if name in answer.headers}
+            self.say(answer.content, headers, status=answer.status_code)
 
-        def log_message(self, *arguments: Any) -> None:
-            """Says nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with served_by(Handler) as address:
+        yield address
 
 
 CONNECTIONS = {"events": "event_export", "weather_daily": "weather_api", "stock_prices_daily": "stock_api"}

@@ -10,19 +10,10 @@ from typing import Any
 
 from include.entities.registry import ENTITIES
 from include.entities.window import Window
-from tests.integration.ingestion_shop import TABLES
+from tests.integration.ingestion_shop import PATHS, TABLES
 from tests.soak.world import World
 from tests.wire_rows import instant
 
-PATHS = {
-    "customers": "/wp-json/wc/v3/customers",
-    "products": "/wp-json/wc/v3/products",
-    "orders": "/wp-json/wc/v3/orders",
-    "refunds": "/wp-json/wc/v3/refunds",
-    "events": "/v1/export/events",
-    "weather_daily": "/v1/archive",
-    "stock_prices_daily": "/query",
-}
 EDITABLE = ("customers", "products", "orders")
 FIELDS: Mapping[str, Sequence[str | None]] = {
     "customers": (None, "date_created_gmt", "email"),

@@ -126,20 +126,27 @@ def test_a_damaged_page_of_an_export_is_refused_or_every_row_of_it_is_accounted_
     check_page(source, data.draw(damaged(page.body)))
 
 
-@EVERY_ENTITY
-@FUZZ
-@given(data=st.data(), rows=st.integers(1, 4))
-def test_every_line_of_a_damaged_csv_file_is_on_a_page_and_a_record_or_a_rejection(entity, data, rows):
+def read_damaged(data, entity, kind, *, rows):
+    """The source of a folder with a damaged file, the file's bytes, and its pages; None if it was refused in words."""
     with tempfile.TemporaryDirectory() as folder:
-        path = folder_of(folder, entity, "csv")
+        path = folder_of(folder, entity, kind)
         content = data.draw(damaged(path.read_bytes()))
         path.write_bytes(content)
         source = source_of(folder, entity, rows=rows)
         try:
-            pages = pages_of(source, always(source))
+            return source, content, pages_of(source, always(source))
         except ContractBroken as error:
             assert "Nothing was loaded" in str(error)
-            return
+            return source, content, None
+
+
+@EVERY_ENTITY
+@FUZZ
+@given(data=st.data(), rows=st.integers(1, 4))
+def test_every_line_of_a_damaged_csv_file_is_on_a_page_and_a_record_or_a_rejection(entity, data, rows):
+    source, content, pages = read_damaged(data, entity, "csv", rows=rows)
+    if pages is None:
+        return
     for page in pages:
         assert_every_row_is_accounted_for(source, page, always(source))
     landed = sum((lines_of(part) for page in pages for part in parts_of(page, entity)), Counter[bytes]())
@@ -150,16 +157,9 @@ def test_every_line_of_a_damaged_csv_file_is_on_a_page_and_a_record_or_a_rejecti
 @FUZZ
 @given(data=st.data(), rows=st.integers(1, 4))
 def test_every_row_of_a_damaged_parquet_file_is_on_a_page_and_a_record_or_a_rejection(entity, data, rows):
-    with tempfile.TemporaryDirectory() as folder:
-        path = folder_of(folder, entity, "parquet")
-        content = data.draw(damaged(path.read_bytes()))
-        path.write_bytes(content)
-        source = source_of(folder, entity, rows=rows)
-        try:
-            pages = pages_of(source, always(source))
-        except ContractBroken as error:
-            assert "Nothing was loaded" in str(error)
-            return
+    source, content, pages = read_damaged(data, entity, "parquet", rows=rows)
+    if pages is None:
+        return
     held = sum(assert_every_row_is_accounted_for(source, page, always(source)) for page in pages)
     assert held == parquet.read_metadata(io.BytesIO(content)).num_rows
 
