@@ -31,6 +31,13 @@ alt.renderers.enable("svg")
 pd.options.display.max_colwidth = 100
 
 
+@alt.theme.register("desk", enable=True)
+def _theme() -> alt.theme.ThemeConfig:
+    """Altair's own, with room left and right: words are wider where the reader has another font than the renderer."""
+    view = {"continuousWidth": 300, "continuousHeight": 300}
+    return {"config": {"view": view, "padding": {"left": 25, "right": 35, "top": 5, "bottom": 5}}}
+
+
 class NoWarehouse(RuntimeError):
     """There is no warehouse to ask."""
 
