@@ -112,14 +112,28 @@ candidates AS MATERIALIZED (
     LEFT JOIN pairs AS rest ON pairs.second_id = rest.first_id AND others.second_id = rest.second_id
 ),
 
+-- Most frequent products are in no candidate, and their items are not looked at again.
+candidate_items AS MATERIALIZED (
+    SELECT
+        small_items.order_id,
+        small_items.product_id
+    FROM small_items
+    WHERE
+        small_items.product_id IN (
+            SELECT unnest(ARRAY[candidates.first_id, candidates.second_id, candidates.third_id]) AS product_id
+            FROM candidates
+            WHERE candidates.rest_count IS NOT NULL
+        )
+),
+
 -- The frequent pairs of a small basket, those that begin with one product together.
 small_pairs AS (
     SELECT
         firsts.order_id,
         pairs.first_id,
         array_agg(pairs.second_id ORDER BY pairs.second_id) AS second_ids
-    FROM small_items AS firsts
-    INNER JOIN small_items AS seconds
+    FROM candidate_items AS firsts
+    INNER JOIN candidate_items AS seconds
         ON firsts.order_id = seconds.order_id AND firsts.product_id < seconds.product_id
     INNER JOIN pairs ON firsts.product_id = pairs.first_id AND seconds.product_id = pairs.second_id
     GROUP BY firsts.order_id, pairs.first_id
