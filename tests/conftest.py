@@ -18,6 +18,7 @@ from include.features.registry import FEATURE_VIEWS
 from include.ingestion.landing import Landing
 from include.warehouse.connection import connect_warehouse
 from include.warehouse.migrations import migrate
+from tests.own_database import own_database
 
 _numbers = itertools.count(1)
 _ROOT = Path(__file__).resolve().parents[1]
@@ -60,12 +61,8 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator:
 @pytest.fixture
 def warehouse_dsn(postgres_server) -> Iterator[str]:
     """Connection string of a fresh database with every migration applied."""
-    name = f"warehouse_{next(_numbers)}"
-    with psycopg.connect(postgres_server.dsn("postgres"), autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {name} TEMPLATE template_warehouse STRATEGY file_copy")
-    yield postgres_server.dsn(name)
-    with psycopg.connect(postgres_server.dsn("postgres"), autocommit=True) as admin:
-        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    with own_database(postgres_server, f"warehouse_{next(_numbers)}") as dsn:
+        yield dsn
 
 
 @pytest.fixture

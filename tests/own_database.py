@@ -1,12 +1,14 @@
-"""A database that some tests share, because filling it takes long, or because they commit."""
+"""Databases of tests: one that some of them share, and how the platform is told of one."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
 
+from include.local.connections import warehouse_connection
 from include.local.postgres import PostgresServer
 
 
@@ -24,3 +26,8 @@ def own_database(server: PostgresServer, name: str, *, template: str = "template
     finally:
         with psycopg.connect(server.dsn("postgres"), autocommit=True) as admin:
             admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def connection(dsn: str) -> str:
+    """A warehouse as the variable AIRFLOW_CONN_WAREHOUSE holds it."""
+    return json.dumps(warehouse_connection(dsn))

@@ -18,20 +18,25 @@ STOCK_SYMBOLS = ["AMZN"]
 
 def connections(*, warehouse_dsn: str, sandbox_port: int, keys: Keys) -> dict[str, str]:
     """`AIRFLOW_CONN_*` for the warehouse and the sandbox's four APIs."""
-    warehouse = urlsplit(warehouse_dsn)
     sandbox = {"conn_type": "http", "host": f"http://{LOOPBACK}", "port": sandbox_port}
     described: dict[str, dict[str, object]] = {
-        "WAREHOUSE": {
-            "conn_type": "postgres",
-            "host": warehouse.hostname,
-            "port": warehouse.port,
-            "login": warehouse.username,
-            "password": unquote(warehouse.password or ""),
-            "schema": warehouse.path.removeprefix("/"),
-        },
+        "WAREHOUSE": warehouse_connection(warehouse_dsn),
         "SHOP_API": {**sandbox, "login": keys.consumer_key, "password": keys.consumer_secret, "extra": {}},
         "EVENT_EXPORT": {**sandbox, "password": keys.event_token},
         "WEATHER_API": {**sandbox, "extra": {"locations": WEATHER_LOCATIONS}},
         "STOCK_API": {**sandbox, "password": keys.stock_key, "extra": {"symbols": STOCK_SYMBOLS, "currency": "USD"}},
     }
     return {f"AIRFLOW_CONN_{name}": json.dumps(value) for name, value in described.items()}
+
+
+def warehouse_connection(dsn: str) -> dict[str, object]:
+    """A connection URL of Postgres as an Airflow connection."""
+    url = urlsplit(dsn)
+    return {
+        "conn_type": "postgres",
+        "host": url.hostname,
+        "port": url.port,
+        "login": url.username,
+        "password": unquote(url.password or ""),
+        "schema": url.path.removeprefix("/"),
+    }

@@ -6,13 +6,13 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import pytest
 from fastapi.testclient import TestClient
 
+from include.local.connections import warehouse_connection
 from tests.integration.sandbox_process import SandboxProcess, sandbox
-from tests.own_database import own_database
+from tests.own_database import connection, own_database
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -55,8 +55,8 @@ def shop() -> Iterator[SandboxProcess]:
 @pytest.fixture
 def platform(shop: SandboxProcess, warehouse_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """Connections and storage for tasks that run in this process; returns the warehouse's address."""
-    for name, connection in connections(shop, warehouse_dsn).items():
-        monkeypatch.setenv(f"AIRFLOW_CONN_{name}", json.dumps(connection))
+    for name, described in connections(shop, warehouse_dsn).items():
+        monkeypatch.setenv(f"AIRFLOW_CONN_{name}", json.dumps(described))
     monkeypatch.setenv("REGULARS_STORAGE", str(tmp_path / "storage"))
     return warehouse_dsn
 
@@ -94,7 +94,7 @@ def stranger(anonymous: TestClient, request: pytest.FixtureRequest, monkeypatch:
     """Somebody who did not log in; the API server reads this test's warehouse, or an empty one if it takes none."""
     takes_one = "warehouse_dsn" in request.fixturenames
     dsn = request.getfixturevalue("warehouse_dsn" if takes_one else "_warehouse_of_nobody")
-    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps(warehouse_connection(dsn)))
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", connection(dsn))
     return anonymous
 
 
@@ -112,19 +112,6 @@ def logged_in(client: TestClient, *, role: str | None) -> TestClient:
     token = get_auth_manager().generate_jwt(SimpleAuthManagerUser(username="somebody", role=role))
     client.headers["Authorization"] = f"Bearer {token}"
     return client
-
-
-def warehouse_connection(warehouse_dsn: str) -> dict[str, Any]:
-    """The warehouse as an Airflow connection."""
-    url = urlsplit(warehouse_dsn)
-    return {
-        "conn_type": "postgres",
-        "host": url.hostname,
-        "port": url.port,
-        "login": url.username,
-        "password": unquote(url.password or ""),
-        "schema": url.path.removeprefix("/"),
-    }
 
 
 def connections(shop: SandboxProcess, warehouse_dsn: str) -> dict[str, dict[str, Any]]:

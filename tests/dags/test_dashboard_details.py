@@ -23,11 +23,11 @@ from include.features.registry import FEATURE_VIEWS
 from include.lineage import note_lineage
 from include.models.scores.risks import customers_at_risk, newest_run, segment_risks
 from include.warehouse.connection import connect_warehouse
-from tests.dags.conftest import logged_in, warehouse_connection
+from tests.dags.conftest import logged_in
 from tests.integration import judged_shop as made
 from tests.integration.feature_shop import DAY, NOW
 from tests.integration.registry_stores import sqlite_registry
-from tests.own_database import own_database
+from tests.own_database import connection, own_database
 
 PERSONAL = ("hidden@example.com", "Hidden", "Person")
 FORMULA = 8
@@ -69,7 +69,7 @@ def database(postgres_server) -> Iterator[str]:
 @pytest.fixture
 def stranger(anonymous: TestClient, database: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> TestClient:
     """Somebody who did not log in; the API server reads the filled shop, and there is no model registry yet."""
-    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps(warehouse_connection(database)))
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", connection(database))
     monkeypatch.setenv("REGULARS_STORAGE", str(tmp_path))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     return anonymous
@@ -90,7 +90,7 @@ def page(user: TestClient) -> Any:
 @pytest.fixture
 def empty_page(user: TestClient, warehouse_dsn: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The same of a warehouse with its migrations and nothing else."""
-    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps(warehouse_connection(warehouse_dsn)))
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", connection(warehouse_dsn))
     return lambda path, status=200: words_of(user.get(f"/regulars{path}"), status)
 
 

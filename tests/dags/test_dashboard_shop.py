@@ -16,9 +16,8 @@ from include.analytics.refresh import refresh
 from include.analytics.registry import MARTS
 from include.entities.window import Window
 from include.warehouse.connection import connect_warehouse
-from tests.dags.conftest import warehouse_connection
 from tests.integration.feature_shop import Order, Refund, day, load
-from tests.own_database import own_database
+from tests.own_database import connection, own_database
 
 FIRST = day("2023-01-01")
 UNTIL = day("2024-03-01")
@@ -57,7 +56,7 @@ def sold_dsn(postgres_server: Any) -> Iterator[str]:
 @pytest.fixture
 def buyer(admin: TestClient, sold_dsn: str, monkeypatch: pytest.MonkeyPatch) -> TestClient:
     """Somebody who sees that warehouse."""
-    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps(warehouse_connection(sold_dsn)))
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", connection(sold_dsn))
     return admin
 
 

@@ -10,13 +10,13 @@ import psycopg
 import pytest
 
 from include.warehouse.connection import connect_warehouse
+from tests.integration.redis_process import NEEDS_REDIS, redis_server
+from tests.own_database import own_database
 
 
 @pytest.fixture(scope="session")
 def _warehouse_for_all(postgres_server) -> Iterator[psycopg.Connection]:
-    with psycopg.connect(postgres_server.dsn("postgres"), autocommit=True) as admin:
-        admin.execute("CREATE DATABASE rolled_back TEMPLATE template_warehouse STRATEGY file_copy")
-    with connect_warehouse(postgres_server.dsn("rolled_back")) as conn:
+    with own_database(postgres_server, "rolled_back") as dsn, connect_warehouse(dsn) as conn:
         yield conn
 
 
@@ -73,3 +73,22 @@ def any_registry(request, tmp_path: Path):
     server, template = (request.getfixturevalue(name) for name in ("postgres_server", "registry_database"))
     with postgres_registry(server, template, tmp_path) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def redis_url() -> Iterator[str]:
+    """The address of a Redis of the module's own."""
+    with redis_server() as url:
+        yield url
+
+
+@pytest.fixture(params=["postgres", pytest.param("redis", marks=NEEDS_REDIS)])
+def online(request: pytest.FixtureRequest, warehouse_dsn: str):
+    """An online store of a fresh warehouse, in each place that it may be in."""
+    from tests.integration.online_stores import in_postgres, in_redis
+
+    store = in_postgres(warehouse_dsn)
+    if request.param == "redis":
+        store = in_redis(warehouse_dsn, request.getfixturevalue("redis_url"))
+    yield store
+    store.close()

@@ -12,21 +12,21 @@ from include.local.postgres import PostgresServer
 from include.warehouse.connection import connect_warehouse
 from tests.hostile_values import CANARY
 from tests.integration.ingestion_shop import ALL_TABLES
+from tests.own_database import own_database
 from tests.wire_rows import read_json
 
 
 @contextmanager
 def logged_warehouse(server: PostgresServer, name: str) -> Iterator[psycopg.Connection]:
     """A connection to a new database that logs statements without their parameters; and the canary in it."""
-    with psycopg.connect(server.dsn("postgres"), autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {name} TEMPLATE template_warehouse")
-        with psycopg.connect(server.dsn(name), autocommit=True) as conn:
+    with own_database(server, name) as dsn:
+        with psycopg.connect(dsn, autocommit=True) as conn:
             conn.execute(f"CREATE TABLE shop.{CANARY} AS SELECT 'alive' AS state")
-        admin.execute(f"ALTER DATABASE {name} SET log_statement = 'all'")
-        admin.execute(f"ALTER DATABASE {name} SET log_parameter_max_length = 0")
-    with connect_warehouse(server.dsn(name)) as connection:
-        set_json_loads(read_json, connection)
-        yield connection
+            conn.execute(f"ALTER DATABASE {name} SET log_statement = 'all'")
+            conn.execute(f"ALTER DATABASE {name} SET log_parameter_max_length = 0")
+        with connect_warehouse(dsn) as connection:
+            set_json_loads(read_json, connection)
+            yield connection
 
 
 @contextmanager

@@ -8,11 +8,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
 import redis
 
 from include.local.ports import free_port
 
 START_SECONDS = 30
+NEEDS_REDIS = pytest.mark.needs_program("redis-server", package="redis-tools")
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from include.ingestion.service import service_in_postgres
 from include.warehouse.connection import connect_warehouse
 from tests.erased_customer import NOW, OTTILIE, WINDOW, Rows, land, raw_rows, traces_in_landing, traces_in_tables
 from tests.integration.ingestion_shop import ALL_TABLES, bytes_of
+from tests.own_database import own_database
 from tests.unit.source_pages import source
 
 LATER = NOW + timedelta(days=1)
@@ -38,18 +40,17 @@ def load(conn: psycopg.Connection, landing: Landing, batches: list[str], *, now=
 
 
 @pytest.fixture(scope="module")
-def loaded(tmp_path_factory, postgres_server) -> tuple[Path, list[tuple[str, Rows]], str]:
+def loaded(tmp_path_factory, postgres_server) -> Iterator[tuple[Path, list[tuple[str, Rows]], str]]:
     """Landing, its batches, and the name of a warehouse into which they are loaded; neither is to be changed."""
     landing = Landing(tmp_path_factory.mktemp("landed"))
     batches = land(landing)
-    with psycopg.connect(postgres_server.dsn("postgres"), autocommit=True) as admin:
-        admin.execute("CREATE DATABASE before_erasure TEMPLATE template_warehouse")
-    with connect_warehouse(postgres_server.dsn("before_erasure")) as conn:
-        load(conn, landing, [batch for batch, _ in batches])
-        assert len(set(traces_in_tables(conn))) > 3, "the test would show nothing"
-        assert len(conn.execute("SELECT 1 FROM quarantine.rejected_rows").fetchall()) >= 3
     assert len(traces_in_landing(landing)) > 20, "the test would show nothing"
-    return Path(landing.root), batches, "before_erasure"
+    with own_database(postgres_server, "before_erasure") as dsn:
+        with connect_warehouse(dsn) as conn:
+            load(conn, landing, [batch for batch, _ in batches])
+            assert len(set(traces_in_tables(conn))) > 3, "the test would show nothing"
+            assert len(conn.execute("SELECT 1 FROM quarantine.rejected_rows").fetchall()) >= 3
+        yield Path(landing.root), batches, "before_erasure"
 
 
 _numbers = itertools.count()
@@ -58,20 +59,15 @@ _numbers = itertools.count()
 @pytest.fixture
 def fresh(loaded, postgres_server, tmp_path) -> Iterator:
     """Gives copies of landing and the warehouse, as often as asked."""
-    made = []
+    with ExitStack() as databases:
 
-    def copy() -> tuple[Landing, str]:
-        name = f"erasure_{next(_numbers)}"
-        with psycopg.connect(postgres_server.dsn("postgres"), autocommit=True) as admin:
-            admin.execute(f"CREATE DATABASE {name} TEMPLATE {loaded[2]} STRATEGY file_copy")
-        made.append(name)
-        shutil.copytree(loaded[0], tmp_path / name)
-        return Landing(tmp_path / name), postgres_server.dsn(name)
+        def copy() -> tuple[Landing, str]:
+            name = f"erasure_{next(_numbers)}"
+            dsn = databases.enter_context(own_database(postgres_server, name, template=loaded[2]))
+            shutil.copytree(loaded[0], tmp_path / name)
+            return Landing(tmp_path / name), dsn
 
-    yield copy
-    with psycopg.connect(postgres_server.dsn("postgres"), autocommit=True) as admin:
-        for name in made:
-            admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        yield copy
 
 
 def erase(landing: Landing, dsn: str, *, now=LATER):

@@ -32,23 +32,25 @@ from tests.integration.feature_shop import (
     newest_versions,
     random_facts,
 )
+from tests.own_database import own_database
 
 KEYS = {name: view.entity.key_names[0] for name, view in FEATURE_VIEWS.items()}
 START = day("2024-01-01")
 DAYS = 12
 RANGE = Window(START, START + DAY * DAYS)
 EVERY_DAY = [Window(START + DAY * number, START + DAY * (number + 1)) for number in range(DAYS)]
+IN_ANY_ORDER = pytest.mark.parametrize(
+    "days",
+    [EVERY_DAY, EVERY_DAY[::-1], random.Random(1).sample(EVERY_DAY, DAYS)],
+    ids=["forwards", "backwards", "shuffled"],
+)
 
 
 @pytest.fixture
 def another_warehouse(postgres_server):
     """A second fresh warehouse, to compare with."""
-    with psycopg.connect(postgres_server.dsn("postgres"), autocommit=True) as admin:
-        admin.execute("CREATE DATABASE compared TEMPLATE template_warehouse STRATEGY file_copy")
-    with connect_warehouse(postgres_server.dsn("compared")) as conn:
+    with own_database(postgres_server, "compared") as dsn, connect_warehouse(dsn) as conn:
         yield conn
-    with psycopg.connect(postgres_server.dsn("postgres"), autocommit=True) as admin:
-        admin.execute("DROP DATABASE compared WITH (FORCE)")
 
 
 def history(conn, *, with_available_time: bool = False) -> dict[str, list[tuple]]:
@@ -65,18 +67,13 @@ def versions(conn, view_name: str) -> list[tuple]:
     ).fetchall()
 
 
-@pytest.mark.parametrize("order", ["forwards", "backwards", "shuffled"])
-def test_daily_builds_in_any_order_equal_one_ranged_build_when_nothing_is_late(warehouse, another_warehouse, order):
+@IN_ANY_ORDER
+def test_daily_builds_in_any_order_equal_one_ranged_build_when_nothing_is_late(warehouse, another_warehouse, days):
     facts = random_facts(3, start=START - DAY * 40, days=40 + DAYS)
     for conn in (warehouse, another_warehouse):
         load(conn, facts)
     build_all(warehouse, RANGE)
-    windows = {
-        "forwards": EVERY_DAY,
-        "backwards": EVERY_DAY[::-1],
-        "shuffled": random.Random(1).sample(EVERY_DAY, len(EVERY_DAY)),
-    }[order]
-    for window in windows:
+    for window in days:
         build_all(another_warehouse, window)
     ranged = history(warehouse, with_available_time=True)
     assert all(len(rows) > 50 for rows in ranged.values())
@@ -97,17 +94,12 @@ def test_keys_that_are_taken_part_by_part_give_the_same_history(warehouse, anoth
     assert another_warehouse.execute(received).fetchall() == warehouse.execute(received).fetchall()
 
 
-@pytest.mark.parametrize("order", ["forwards", "backwards", "shuffled"])
-def test_loading_and_building_day_by_day_in_any_order_ends_like_one_ranged_run(warehouse, another_warehouse, order):
+@IN_ANY_ORDER
+def test_loading_and_building_day_by_day_in_any_order_ends_like_one_ranged_run(warehouse, another_warehouse, days):
     facts = random_facts(8, start=START, days=DAYS, count=60)
     load(warehouse, facts)
     build_all(warehouse, RANGE)
-    windows = {
-        "forwards": EVERY_DAY,
-        "backwards": EVERY_DAY[::-1],
-        "shuffled": random.Random(2).sample(EVERY_DAY, len(EVERY_DAY)),
-    }[order]
-    for number, window in enumerate(windows):
+    for number, window in enumerate(days):
         load(another_warehouse, [fact for fact in facts if window.start <= _loaded_on(fact) < window.end])
         build_all(another_warehouse, window, now=NOW + timedelta(hours=number))
     expected = history(warehouse)

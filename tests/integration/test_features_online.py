@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 import psycopg
@@ -17,28 +16,12 @@ from include.features.views.customer_activity import CUSTOMER_ACTIVITY
 from include.features.views.customer_rfm import CUSTOMER_RFM
 from tests.integration.feature_shop import DAY, Order, all_bytes, build_all, day, instant_of, load, random_facts
 from tests.integration.online_stores import MICROSECOND, History, Online, bits, edges, in_postgres, in_redis
-from tests.integration.redis_process import redis_server
+from tests.integration.redis_process import NEEDS_REDIS
 
 START = day("2024-01-01")
 DAYS = 8
 KEYS = [{"customer_id": c, "product_id": p} for p, c in enumerate([3, 1, None, 2, 999, 1, 4, 5, 6, 7, 8])]
 ONE = [{"customer_id": 1, "product_id": 1}]
-NEEDS_REDIS = pytest.mark.needs_program("redis-server", package="redis-tools")
-
-
-@pytest.fixture(scope="module")
-def redis_url() -> Iterator[str]:
-    with redis_server() as url:
-        yield url
-
-
-@pytest.fixture(params=["postgres", pytest.param("redis", marks=NEEDS_REDIS)])
-def online(request: pytest.FixtureRequest, warehouse_dsn: str) -> Iterator[Online]:
-    store = in_postgres(warehouse_dsn)
-    if request.param == "redis":
-        store = in_redis(warehouse_dsn, request.getfixturevalue("redis_url"))
-    yield store
-    store.close()
 
 
 def of_day(number: int) -> Window:

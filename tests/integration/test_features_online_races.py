@@ -25,31 +25,15 @@ from include.features.views.customer_activity import CUSTOMER_ACTIVITY
 from include.features.views.customer_rfm import CUSTOMER_RFM
 from include.warehouse.connection import connect_warehouse
 from tests.integration.feature_shop import DAY, Order, build_all, day, load
-from tests.integration.online_stores import History, Online, bits, in_postgres, in_redis
-from tests.integration.redis_process import redis_server
+from tests.integration.online_stores import History, Online, bits, in_redis
+from tests.integration.redis_process import NEEDS_REDIS
 
 START = day("2024-01-01")
 READ_AT = START + DAY * 7
 CUSTOMERS = 60
 KEYS = [{"customer_id": number, "product_id": 1} for number in range(1, CUSTOMERS + 1)]
 VIEWS = [CUSTOMER_ACTIVITY, CUSTOMER_RFM]
-NEEDS_REDIS = pytest.mark.needs_program("redis-server", package="redis-tools")
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="module")
-def redis_url() -> Iterator[str]:
-    with redis_server() as url:
-        yield url
-
-
-@pytest.fixture(params=["postgres", pytest.param("redis", marks=NEEDS_REDIS)])
-def online(request: pytest.FixtureRequest, warehouse_dsn: str) -> Iterator[Online]:
-    store = in_postgres(warehouse_dsn)
-    if request.param == "redis":
-        store = in_redis(warehouse_dsn, request.getfixturevalue("redis_url"))
-    yield store
-    store.close()
 
 
 def everybody_buys(conn: psycopg.Connection, number: int) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -30,8 +29,8 @@ from include.features.online.reads import AsyncOnlineFeatures, OnlineFeatures
 from include.features.online.request import BadEntityRows
 from include.features.registry import FEATURE_VIEWS, REGISTRY, Registry, UnknownFeature
 from tests.integration.feature_shop import DAY, build_all, day, load, random_facts
-from tests.integration.online_stores import MICROSECOND, Online, bits, in_postgres, in_redis
-from tests.integration.redis_process import redis_server
+from tests.integration.online_stores import MICROSECOND, Online, bits
+from tests.integration.redis_process import NEEDS_REDIS
 
 START = day("2024-01-01")
 NOW = START + DAY * 6
@@ -61,22 +60,6 @@ EXACT = FeatureView(
     """,
 )
 PAIRS = Registry(views=(EXACT,))
-NEEDS_REDIS = pytest.mark.needs_program("redis-server", package="redis-tools")
-
-
-@pytest.fixture(scope="module")
-def redis_url() -> Iterator[str]:
-    with redis_server() as url:
-        yield url
-
-
-@pytest.fixture(params=["postgres", pytest.param("redis", marks=NEEDS_REDIS)])
-def online(request: pytest.FixtureRequest, warehouse_dsn: str) -> Iterator[Online]:
-    store = in_postgres(warehouse_dsn)
-    if request.param == "redis":
-        store = in_redis(warehouse_dsn, request.getfixturevalue("redis_url"))
-    yield store
-    store.close()
 
 
 @pytest.fixture

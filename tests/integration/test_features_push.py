@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -30,33 +29,16 @@ from tests.integration.online_stores import (
     Online,
     bits,
     edges,
-    in_postgres,
     in_redis,
     newest_midnights,
 )
-from tests.integration.redis_process import redis_server
+from tests.integration.redis_process import NEEDS_REDIS
 
 START = day("2024-01-01")
 DAYS = 6
 NOON = START + DAY * DAYS + timedelta(hours=12)
 KEYS = [{"customer_id": c, "product_id": p} for c in (1, 2, 3, 8, None, 999) for p in (1, 2)]
 PUSHED = [view for view in FEATURE_VIEWS.values() if not view.is_ranked]
-NEEDS_REDIS = pytest.mark.needs_program("redis-server", package="redis-tools")
-
-
-@pytest.fixture(scope="module")
-def redis_url() -> Iterator[str]:
-    with redis_server() as url:
-        yield url
-
-
-@pytest.fixture(params=["postgres", pytest.param("redis", marks=NEEDS_REDIS)])
-def online(request: pytest.FixtureRequest, warehouse_dsn: str) -> Iterator[Online]:
-    store = in_postgres(warehouse_dsn)
-    if request.param == "redis":
-        store = in_redis(warehouse_dsn, request.getfixturevalue("redis_url"))
-    yield store
-    store.close()
 
 
 def order(

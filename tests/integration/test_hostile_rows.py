@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -12,15 +11,14 @@ from include.sources.errors import ContractBroken
 from include.warehouse.connection import connect_warehouse
 from include.warehouse.upsert import upsert_rows
 from tests.integration.ingestion_shop import NOW
+from tests.own_database import own_database
 from tests.unit.hostile_pages import pages_of
 from tests.unit.source_pages import ENTITY_NAMES, WINDOW, page, source
 
 
 @pytest.fixture(scope="module")
 def conn(postgres_server):
-    with psycopg.connect(postgres_server.dsn("postgres"), autocommit=True) as admin:
-        admin.execute("CREATE DATABASE hostile_rows TEMPLATE template_warehouse")
-    with connect_warehouse(postgres_server.dsn("hostile_rows")) as connection:
+    with own_database(postgres_server, "hostile_rows") as dsn, connect_warehouse(dsn) as connection:
         yield connection
 
 

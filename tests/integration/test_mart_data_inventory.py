@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
-import psycopg
 import pytest
 from psycopg import Connection
 
@@ -29,6 +28,7 @@ from include.sources.factory import SOURCES
 from include.warehouse.connection import connect_warehouse
 from include.warehouse.receipts import Receipt, write_receipt
 from tests.integration.feature_shop import day, load, random_facts, write_load_receipt
+from tests.own_database import own_database
 
 NOW = datetime(2025, 1, 1, tzinfo=UTC)
 WINDOW = Window(day("2024-01-01"), day("2024-03-01"))
@@ -54,13 +54,9 @@ def unsaved(empty_shop: Connection) -> Connection:
 @pytest.fixture(scope="module")
 def empty(postgres_server) -> Iterator[Connection]:
     """One for the tests that only read: nothing was loaded, lineage has been noted."""
-    with psycopg.connect(postgres_server.dsn("postgres"), autocommit=True) as admin:
-        admin.execute("CREATE DATABASE empty_catalogue TEMPLATE template_warehouse STRATEGY file_copy")
-    with connect_warehouse(postgres_server.dsn("empty_catalogue")) as conn:
+    with own_database(postgres_server, "empty_catalogue") as dsn, connect_warehouse(dsn) as conn:
         note_lineage(conn, now=NOW)
         yield conn
-    with psycopg.connect(postgres_server.dsn("postgres"), autocommit=True) as admin:
-        admin.execute("DROP DATABASE empty_catalogue WITH (FORCE)")
 
 
 @pytest.fixture(scope="module")

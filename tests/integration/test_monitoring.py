@@ -26,6 +26,7 @@ from tests.integration.prometheus_process import Prometheus, prometheus
 from tests.integration.sandbox_process import ROOT, sandbox
 from tests.integration.serving_host import Api, api
 from tests.integration.statsd_exporter import StatsdExporter
+from tests.own_database import own_database
 from tests.unit.deployment_files import services
 from tests.unit.monitoring_files import ALERTS, MAPPING, Query, alerts, queries
 
@@ -87,15 +88,11 @@ class Watched:
 
 @pytest.fixture(scope="module")
 def watched(postgres_server: Any, tmp_path_factory: pytest.TempPathFactory, packets: list[str]) -> Iterator[Watched]:
-    import psycopg
-
     folder = tmp_path_factory.mktemp("monitoring")
-    with psycopg.connect(postgres_server.dsn("postgres"), autocommit=True) as admin:
-        admin.execute("CREATE DATABASE watched TEMPLATE template_warehouse STRATEGY file_copy")
-    dsn = postgres_server.dsn("watched")
     exporter = StatsdExporter(MAPPING.read_text())
     server, airflow_address = exporter.serve()
     with (
+        own_database(postgres_server, "watched") as dsn,
         sandbox(customers=60, seed=3) as box,
         metrics_server(dsn) as metrics,
         metrics_server(re.sub(r":\d+/", ":1/", dsn)) as of_no_warehouse,

@@ -22,11 +22,10 @@ from notebooks.run import execute, kernel, notebooks
 from tests.documented_commands import ROOT, Told, told_commands
 from tests.integration.guide_pages import Block, blocks
 from tests.integration.learners_shop import fill
-from tests.integration.redis_process import redis_server
+from tests.integration.redis_process import NEEDS_REDIS, redis_server
 from tests.integration.sandbox_process import SandboxProcess, sandbox
-from tests.integration.test_replay import connection
 from tests.integration.told_runs import run_told
-from tests.own_database import own_database
+from tests.own_database import connection, own_database
 from tests.shown_elsewhere import PROGRAMS, is_listed
 
 CUSTOMERS = 250
@@ -34,7 +33,6 @@ MOST_BYTES = 250_000
 EXAMPLES = [block for block in blocks() if block.title is None and block.name not in PROGRAMS]
 EXCERPTS = [block for block in blocks() if block.title is not None]
 REDIS = "redis://127.0.0.1:6379"
-NEEDS_REDIS = pytest.mark.needs_program("redis-server", package="redis-tools")
 
 
 @dataclass(frozen=True)

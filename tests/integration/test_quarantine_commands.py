@@ -15,7 +15,7 @@ from include.ingestion.errors import RequiredFieldVanished, TooManyRejected
 from include.ingestion.landing import Landing
 from tests.integration.ingestion_shop import NOW, contents, ingest, source_of
 from tests.integration.sandbox_process import sandbox
-from tests.integration.test_replay import connection
+from tests.own_database import connection
 
 WINDOW = Window(datetime(2025, 6, 1, tzinfo=UTC), datetime(2025, 7, 1, tzinfo=UTC))
 NEXT = Window(WINDOW.end, WINDOW.end + timedelta(days=30))

@@ -12,7 +12,6 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime
 
-import psycopg
 import pyarrow.compute as pc
 import pytest
 
@@ -22,7 +21,7 @@ from include.ingestion.landing import Landing
 from include.warehouse.connection import connect_warehouse
 from tests.integration.ingestion_shop import contents, days, ingest, source_of
 from tests.integration.sandbox_process import ROOT, sandbox
-from tests.integration.test_replay import connection
+from tests.own_database import connection, own_database
 
 pytestmark = pytest.mark.slow
 
@@ -84,9 +83,7 @@ def _killed_after(windows: int, seconds: float, command: list[str], environment:
 
 
 def _truth(postgres_server, box, tmp_path):
-    with psycopg.connect(postgres_server.dsn("postgres"), autocommit=True) as admin:
-        admin.execute("CREATE DATABASE truth_of_replay TEMPLATE template_warehouse")
-    with connect_warehouse(postgres_server.dsn("truth_of_replay")) as conn:
+    with own_database(postgres_server, "truth_of_replay") as dsn, connect_warehouse(dsn) as conn:
         for window in WINDOWS:
             ingest(conn, source_of(box, "orders"), window, landing=Landing(tmp_path / "truth"))
         return contents(conn, "orders")

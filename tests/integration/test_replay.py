@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
-from urllib.parse import unquote, urlsplit
 
 import pytest
 
 from include.entities.registry import ENTITIES
 from include.entities.window import Window
+from include.ingestion.__main__ import main
 from include.ingestion.errors import LandingDamaged, NothingLanded
 from include.ingestion.landing import Landing
 from include.ingestion.replay import newest_batch, overlapping_batches, replay
 from include.warehouse.connection import connect_warehouse
+from tests.command_line import ended
 from tests.integration.ingestion_shop import (
     ALL_TABLES,
     NOW,
@@ -27,6 +27,7 @@ from tests.integration.ingestion_shop import (
     source_of,
 )
 from tests.integration.sandbox_process import ROOT, SandboxProcess, sandbox
+from tests.own_database import connection, own_database
 
 DAY = timedelta(days=1)
 LATER = NOW + 30 * DAY
@@ -40,20 +41,16 @@ def landed(tmp_path_factory, postgres_server):
 
     Gives the sandbox's handle, landing, the warehouse's address and every byte of its tables.
     """
-    import psycopg
-
     landing = Landing(tmp_path_factory.mktemp("landing"))
-    with psycopg.connect(postgres_server.dsn("postgres"), autocommit=True) as admin:
-        admin.execute("CREATE DATABASE replayed TEMPLATE template_warehouse")
-    dsn = postgres_server.dsn("replayed")
-    with sandbox(customers=150, seed=7) as box, connect_warehouse(dsn) as conn:
-        box.add_fault(kind="malformed_rows", rows=3, path="/wp-json/wc/v3/orders", times=1)
-        for number, window in enumerate(WINDOWS):
-            for entity in ENTITIES:
-                ingest(conn, source_of(box, entity), window, landing=landing, now=NOW + number * DAY)
-        before = bytes_of(conn)
-    assert all(before[table] for table in (*ALL_TABLES, "quarantine.rejected_rows"))
-    return box, landing, dsn, before
+    with own_database(postgres_server, "replayed") as dsn:
+        with sandbox(customers=150, seed=7) as box, connect_warehouse(dsn) as conn:
+            box.add_fault(kind="malformed_rows", rows=3, path="/wp-json/wc/v3/orders", times=1)
+            for number, window in enumerate(WINDOWS):
+                for entity in ENTITIES:
+                    ingest(conn, source_of(box, entity), window, landing=landing, now=NOW + number * DAY)
+            before = bytes_of(conn)
+        assert all(before[table] for table in (*ALL_TABLES, "quarantine.rejected_rows"))
+        yield box, landing, dsn, before
 
 
 def batches_of(landing: Landing, box: SandboxProcess, entity: str) -> list[str]:
@@ -156,20 +153,6 @@ def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
     )
 
 
-def connection(dsn: str) -> str:
-    url = urlsplit(dsn)
-    return json.dumps(
-        {
-            "conn_type": "postgres",
-            "host": url.hostname,
-            "port": url.port,
-            "login": url.username,
-            "password": unquote(url.password or ""),
-            "schema": url.path.removeprefix("/"),
-        }
-    )
-
-
 def test_the_command_line_replays_from_a_bucket_with_nothing_but_its_environment(landed, s3_server, warehouse_dsn):
     _, landing, _, before = landed
     bucket = s3_server.bucket()
@@ -208,10 +191,10 @@ def test_the_command_line_replays_from_a_bucket_with_nothing_but_its_environment
         (["nothing"], "invalid choice"),
     ],
 )
-def test_a_wrong_argument_is_told_and_nothing_is_done(tmp_path, arguments, told):
-    done = command(*arguments, REGULARS_LANDING=str(tmp_path))
+def test_a_wrong_argument_is_told_and_nothing_is_done(tmp_path, capsys, arguments, told):
+    done = ended(main, arguments, {"REGULARS_LANDING": str(tmp_path)}, capsys)
     assert done.returncode == 2
-    assert told in done.stderr and "Traceback" not in done.stderr
+    assert told in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -222,7 +205,7 @@ def test_a_wrong_argument_is_told_and_nothing_is_done(tmp_path, arguments, told)
         ({"REGULARS_STORAGE": "/nowhere", "REGULARS_LANDING_DAYS": "soon"}, "REGULARS_LANDING_DAYS is 'soon'"),
     ],
 )
-def test_a_missing_or_wrong_setting_is_told_and_nothing_is_done(settings, told):
-    done = command("expire", **settings)
+def test_a_missing_or_wrong_setting_is_told_and_nothing_is_done(capsys, settings, told):
+    done = ended(main, ["expire"], settings, capsys)
     assert done.returncode == 2
-    assert told in done.stderr and "Traceback" not in done.stderr
+    assert told in done.stderr

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
-import psycopg
 import pytest
 
 from include.local.sandbox.damage import KINDS
@@ -13,6 +12,7 @@ from include.sources import woocommerce_customers
 from include.warehouse.connection import connect_warehouse
 from tests.integration.ingestion_shop import ingest
 from tests.integration.sandbox_process import sandbox
+from tests.own_database import own_database
 from tests.soak.harness import Harness, Outcome, Violated
 from tests.soak.scenario import Scenario, draw
 from tests.soak.stage import CUSTOMERS, SHOP_SEED, small_pages
@@ -24,10 +24,9 @@ FIRST_SEED, RUNS = 4_000, 20
 
 @pytest.fixture(scope="module")
 def harness(postgres_server, tmp_path_factory):
-    with psycopg.connect(postgres_server.dsn("postgres"), autocommit=True) as admin:
-        admin.execute("CREATE DATABASE soak TEMPLATE template_warehouse")
     with (
-        connect_warehouse(postgres_server.dsn("soak")) as conn,
+        own_database(postgres_server, "soak") as dsn,
+        connect_warehouse(dsn) as conn,
         sandbox(customers=CUSTOMERS, seed=SHOP_SEED) as box,
         small_pages(),
     ):
