@@ -139,20 +139,24 @@ def test_a_second_command_waits_for_nobody_and_says_who_is_at_work(places: Place
     assert str(os.getpid()) in ended.stderr
 
 
-def test_a_command_that_was_killed_leaves_the_stack_free(places: Places) -> None:
+def at_work(places: Places, command: str) -> subprocess.Popen[str]:
+    """A process that holds the stack for a command."""
+    program = (
+        "import sys, time; from pathlib import Path; from include.local.places import Places\n"
+        "from include.local.turns import my_turn\n"
+        "with my_turn(Places(home=Path(sys.argv[1])), command=sys.argv[2]):\n"
+        "    print('held', flush=True); time.sleep(600)"
+    )
     holder = subprocess.Popen(
-        [
-            sys.executable, "-c",
-            "import sys, time; from pathlib import Path; from include.local.places import Places\n"
-            "from include.local.turns import my_turn\n"
-            "with my_turn(Places(home=Path(sys.argv[1])), command='make up'):\n"
-            "    print('held', flush=True); time.sleep(600)",
-            str(places.home),
-        ],
-        cwd=CHECKOUT, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        [sys.executable, "-c", program, str(places.home), command], cwd=CHECKOUT, stdout=subprocess.PIPE, text=True
+    )
     assert holder.stdout is not None
     assert holder.stdout.readline() == "held\n"
+    return holder
+
+
+def test_a_command_that_was_killed_leaves_the_stack_free(places: Places) -> None:
+    holder = at_work(places, "make up")
     with pytest.raises(LocalStackError, match="make up"), my_turn(places, command="make demo"):
         pass
     holder.kill()
@@ -162,19 +166,7 @@ def test_a_command_that_was_killed_leaves_the_stack_free(places: Places) -> None
 
 
 def test_down_ends_the_command_that_is_at_work(places: Places) -> None:
-    holder = subprocess.Popen(
-        [
-            sys.executable, "-c",
-            "import sys, time; from pathlib import Path; from include.local.places import Places\n"
-            "from include.local.turns import my_turn\n"
-            "with my_turn(Places(home=Path(sys.argv[1])), command='make demo'):\n"
-            "    print('held', flush=True); time.sleep(600)",
-            str(places.home),
-        ],
-        cwd=CHECKOUT, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert holder.stdout is not None
-    holder.stdout.readline()
+    holder = at_work(places, "make demo")
     ended = run(places, "down")
     assert holder.wait(timeout=30) != 0
     assert (ended.returncode, "make demo" in ended.stdout) == (0, True)
