@@ -15,12 +15,13 @@ from include.entities.products import PRODUCTS
 from include.entities.weather_daily import WEATHER_DAILY
 from include.warehouse.connection import connect_warehouse
 from tests.own_database import own_database
+from tests.quarantine_contract import QuarantineContract
 from tests.warehouse_contract import WarehouseContract, upsert
 from tests.warehouse_records import line, order, product, weather
 from tests.warehouse_stores import StoresInMemory, StoresInPostgres
 
 
-class TestWarehouseInPostgres(WarehouseContract):
+class TestWarehouseInPostgres(WarehouseContract, QuarantineContract):
     @pytest.fixture
     def stores(self, warehouse: psycopg.Connection) -> StoresInPostgres:
         return StoresInPostgres(warehouse)
