@@ -48,9 +48,7 @@ class RegistryAnswer:
 
 
 class AskedRegistry:
-    """The registry of this process's settings, asked by one thread at a time; who comes meanwhile waits for the same
-    answer.
-    """
+    """The registry of this process, asked by one thread at a time; who comes meanwhile waits for the same answer."""
 
     def __init__(self, *, patience: float = PATIENCE_SECONDS) -> None:
         self._patience = patience
