@@ -8,16 +8,18 @@ import sys
 
 import pytest
 
+from include.models.__main__ import main
 from include.models.champion import follow, roll_back
 from include.models.churn.errors import EvaluationOutOfDate
 from include.models.churn.promote import preview, promote
 from include.models.registry.errors import ModelMissing
 from include.warehouse.connection import connect_warehouse
+from tests.command_line import ended
 from tests.integration.feature_shop import NOW
 from tests.integration.judged_models import judged
-from tests.integration.observed_platform import connection_of
 from tests.integration.registry_stores import at_once, sqlite_registry
 from tests.integration.sandbox_process import ROOT
+from tests.own_database import connection
 
 
 def champion_of(registry) -> str | None:
@@ -195,29 +197,36 @@ def test_a_rejection_counts_and_is_kept_with_the_figures(warehouse, registry):
     assert champion_of(registry) == "m-1"
 
 
-def models(dsn: str, storage, *words: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "AIRFLOW_CONN_WAREHOUSE": connection_of(dsn), "REGULARS_STORAGE": str(storage)}
-    command = [sys.executable, "-m", "include.models", *words]
-    return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120)
+@pytest.fixture
+def settings(warehouse_dsn, tmp_path) -> dict[str, str]:
+    """What a command finds in its environment."""
+    return {"AIRFLOW_CONN_WAREHOUSE": connection(warehouse_dsn), "REGULARS_STORAGE": str(tmp_path)}
 
 
-def test_one_command_rolls_back_and_the_others_tell(warehouse, warehouse_dsn, registry_file, tmp_path):
-    registry = sqlite_registry(registry_file, tmp_path / "models")
+@pytest.fixture
+def models(settings, capsys):
+    """Runs a command in this process."""
+    return lambda *words: ended(main, words, settings, capsys)
+
+
+def test_one_command_rolls_back_and_the_others_tell(warehouse, settings, models, tmp_path):
+    registry = sqlite_registry(tmp_path / "models")
     three_champions(warehouse, registry)
-    done = models(warehouse_dsn, tmp_path, "rollback", "churn", "--reason", "too many letters")
+    command = [sys.executable, "-m", "include.models", "rollback", "churn", "--reason", "too many letters"]
+    done = subprocess.run(command, env=os.environ | settings, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout) == (0, "churn@2 m-2 is the champion again\n"), done.stderr
-    listed = models(warehouse_dsn, tmp_path, "list", "churn").stdout.splitlines()
+    listed = models("list", "churn").stdout.splitlines()
     assert [line.split(":")[0] for line in listed] == [
         "churn@1 m-1 alias=previous status=retired",
         "churn@2 m-2 alias=champion status=champion",
         "churn@3 m-3 status=rolled_back",
     ]
-    shown = models(warehouse_dsn, tmp_path, "show", "churn").stdout
+    shown = models("show", "churn").stdout
     assert shown.startswith("# m-2\n")
     assert "UTC: m-2, after m-3: m-3 was rolled back: too many letters" in shown
-    assert models(warehouse_dsn, tmp_path, "show", "churn", "--version", "3").stdout.startswith("# m-3\n")
-    assert models(warehouse_dsn, tmp_path, "rollback", "churn", "--reason", "still").returncode == 0
-    refused = models(warehouse_dsn, tmp_path, "rollback", "churn", "--reason", "more")
+    assert models("show", "churn", "--version", "3").stdout.startswith("# m-3\n")
+    assert models("rollback", "churn", "--reason", "still").returncode == 0
+    refused = models("rollback", "churn", "--reason", "more")
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "no former champion to go back to" in refused.stderr
 
@@ -232,9 +241,8 @@ def test_one_command_rolls_back_and_the_others_tell(warehouse, warehouse_dsn, re
         (("show", "churn", "--version", "7"), 1, "no version 7"),
     ],
 )
-def test_what_a_command_cannot_do_it_says(warehouse_dsn, registry_file, tmp_path, words, code, said):
-    sqlite_registry(registry_file, tmp_path / "models")
-    done = models(warehouse_dsn, tmp_path, *words)
+def test_what_a_command_cannot_do_it_says(models, tmp_path, words, code, said):
+    sqlite_registry(tmp_path / "models")
+    done = models(*words)
     assert done.returncode == code
     assert said in done.stderr
-    assert "Traceback" not in done.stderr

@@ -9,27 +9,36 @@ import sys
 import pytest
 
 from include.entities.window import Window
+from include.features.__main__ import main
 from include.features.building.build import build_view
 from include.features.registry import FEATURE_VIEWS
 from include.features.views.customer_activity import CUSTOMER_ACTIVITY
+from tests.command_line import ended
 from tests.integration.feature_shop import DAY, NOW, Event, Order, day, load
-from tests.integration.observed_platform import connection_of
 from tests.integration.sandbox_process import ROOT
+from tests.own_database import connection
 
 START = day("2024-01-01")
 
 
-def features(dsn: str, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "AIRFLOW_CONN_WAREHOUSE": connection_of(dsn), **variables}
-    command = [sys.executable, "-m", "include.features", *words]
-    return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120)
+@pytest.fixture
+def settings(warehouse_dsn) -> dict[str, str]:
+    """What a command finds in its environment."""
+    return {"AIRFLOW_CONN_WAREHOUSE": connection(warehouse_dsn)}
 
 
-def test_status_tells_of_each_view_what_is_there_and_what_a_build_would_do(warehouse, warehouse_dsn):
+@pytest.fixture
+def features(settings, capsys):
+    """Runs a command in this process."""
+    return lambda *words, **variables: ended(main, words, settings | variables, capsys)
+
+
+def test_status_tells_of_each_view_what_is_there_and_what_a_build_would_do(warehouse, settings):
     load(warehouse, [Order(number, number, START) for number in range(1, 11)])
     build_view(warehouse, CUSTOMER_ACTIVITY, Window(START, START + DAY * 5), now=NOW)
     load(warehouse, [Event("late", 3, START + DAY * 3)])
-    told = features(warehouse_dsn, "status", "--start", "2024-01-01", "--end", "2024-01-08")
+    command = [sys.executable, "-m", "include.features", "status", "--start", "2024-01-01", "--end", "2024-01-08"]
+    told = subprocess.run(command, env=os.environ | settings, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert told.returncode == 0, told.stderr
     lines = dict(line.split(" ", 1) for line in told.stdout.splitlines())
     assert lines["customer_activity@1"] == (
@@ -39,21 +48,20 @@ def test_status_tells_of_each_view_what_is_there_and_what_a_build_would_do(wareh
     assert len(lines) == len(FEATURE_VIEWS)
 
 
-def test_upkeep_measures_thins_by_the_policy_and_forgets(warehouse, warehouse_dsn):
+def test_upkeep_measures_thins_by_the_policy_and_forgets(warehouse, features):
     load(warehouse, [Order(1, 1, START)])
     build_view(warehouse, CUSTOMER_ACTIVITY, Window(START, START + DAY * 60), now=NOW)
     told = features(
-        warehouse_dsn, "upkeep", REGULARS_FEATURE_DAILY_DAYS="1", REGULARS_FEATURE_WEEKLY_DAYS="2",
-        REGULARS_FEATURE_MONTHLY_DAYS="3",
-    )  # fmt: skip
+        "upkeep", REGULARS_FEATURE_DAILY_DAYS="1", REGULARS_FEATURE_WEEKLY_DAYS="2", REGULARS_FEATURE_MONTHLY_DAYS="3"
+    )
     assert told.returncode == 0, told.stderr
     assert "customer_activity@1 measured_snapshots=60 removed_rows=59" in told.stdout.splitlines()
     assert warehouse.execute("SELECT count(*) FROM features.customer_activity").fetchone() == (1,)
 
 
-def test_apply_names_every_view_and_compact_and_retire_take_versions(warehouse, warehouse_dsn):
-    assert features(warehouse_dsn, "apply").stdout.split() == [f"{name}@1" for name in FEATURE_VIEWS]
-    compacted = features(warehouse_dsn, "compact", "customer_rfm@1")
+def test_apply_names_every_view_and_compact_and_retire_take_versions(features):
+    assert features("apply").stdout.split() == [f"{name}@1" for name in FEATURE_VIEWS]
+    compacted = features("compact", "customer_rfm@1")
     assert compacted.stdout.startswith("customer_rfm@1 bytes=")
 
 
@@ -70,8 +78,7 @@ def test_apply_names_every_view_and_compact_and_retire_take_versions(warehouse, 
         (("apply",), {"AIRFLOW_CONN_WAREHOUSE": ""}, "AIRFLOW_CONN_WAREHOUSE is no JSON object"),
     ],
 )
-def test_what_cannot_be_done_is_refused_in_words(warehouse_dsn, words, variables, says):
-    told = features(warehouse_dsn, *words, **variables)
+def test_what_cannot_be_done_is_refused_in_words(features, words, variables, says):
+    told = features(*words, **variables)
     assert told.returncode == 2, told.stdout
     assert says in told.stderr
-    assert "Traceback" not in told.stderr

@@ -55,13 +55,14 @@ def begin(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return run(folder, "-m", "include.local.new_source", *words)
 
 
-def run_tests(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    return run(folder, "-m", "pytest", "-p", "no:cacheprovider", *words, **variables)
+def run_tests(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Without plugins, which take seconds."""
+    return run(folder, "-m", "pytest", "-p", "no:cacheprovider", *words, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
 
 
 def first_complaint(folder: Path) -> str:
-    """What the tests of the new source print, up to the first that fails; without plugins, which take seconds."""
-    told = run_tests(folder, "-x", TEST_FILE, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
+    """What the tests of the new source print, up to the first that fails."""
+    told = run_tests(folder, "-x", TEST_FILE)
     assert told.returncode == 1, told.stdout
     return told.stdout
 

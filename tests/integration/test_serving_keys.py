@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,9 +11,12 @@ from datetime import UTC, datetime
 
 import pytest
 
+from include.serving.__main__ import main
 from include.serving.keys import BadKeyRequest, create_key, list_keys, revoke_key
 from include.warehouse.connection import connect_warehouse
-from tests.integration.serving_host import CHECKOUT, Api, api, connection_of, new_key, until
+from tests.command_line import ended
+from tests.integration.serving_host import CHECKOUT, Api, api, new_key, until
+from tests.own_database import connection
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ASKED = "/v1/products/1/bought-together"
@@ -141,23 +143,26 @@ def test_who_asks_too_often_is_told_when_to_come_back_and_others_are_not_held_up
     assert running.get(ASKED).status_code == ANSWERED
 
 
-def command(dsn: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "include.serving", "keys", *arguments], cwd=CHECKOUT, capture_output=True, text=True,
-        env={**os.environ, "AIRFLOW_CONN_WAREHOUSE": connection_of(dsn)},
-    )  # fmt: skip
+@pytest.fixture
+def command(warehouse_dsn, monkeypatch, capsys):
+    """Runs a command about keys in this process."""
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", connection(warehouse_dsn))
+    return lambda *words: ended(lambda arguments, _: main(arguments), ["keys", *words], {}, capsys)
 
 
-def test_the_command_makes_lists_and_revokes_keys(running, warehouse_dsn):
-    made = command(warehouse_dsn, "create", "shop", "--scope", "recommendations:read", "--burst", "7")
+def test_the_command_makes_lists_and_revokes_keys(running, command):
+    words = ["keys", "create", "shop", "--scope", "recommendations:read", "--burst", "7"]
+    made = subprocess.run(
+        [sys.executable, "-m", "include.serving", *words], cwd=CHECKOUT, capture_output=True, text=True
+    )
     assert made.returncode == 0, made.stderr
     key = made.stdout.strip()
     assert running.get(ASKED, key=key).status_code == ANSWERED
-    listed = command(warehouse_dsn, "list").stdout
+    listed = command("list").stdout
     assert "shop" in listed
     assert "burst 7" in listed
     assert key.split("_")[2] not in listed
-    assert command(warehouse_dsn, "revoke", "shop").returncode == 0
+    assert command("revoke", "shop").returncode == 0
     until(lambda: running.get(ASKED, key=key).status_code == 401)
-    assert command(warehouse_dsn, "revoke", "shop").returncode == 2
-    assert command(warehouse_dsn, "create", "shop", "--scope", "all").returncode == 2
+    assert command("revoke", "shop").returncode == 2
+    assert command("create", "shop", "--scope", "all").returncode == 2
