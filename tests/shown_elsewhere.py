@@ -47,9 +47,9 @@ COMMANDS = {
         "tests/integration/test_features_versions.py"
         "::test_a_version_that_a_model_was_trained_on_is_built_and_published_until_it_is_retired"
     ),
-    r"airflow dags (?:trigger|test).*": ALL_KINDS,
-    r"airflow backfill create.*": f"{KINDS}::test_a_backfill_of_several_days_equals_one_ranged_run",
-    r"airflow (?:variables set|pools import) .*": (
+    r"airflow dags test.*": ALL_KINDS,
+    r"airflow backfill create": f"{KINDS}::test_a_backfill_of_several_days_equals_one_ranged_run",
+    r"airflow (?:variables set|pools import|dags trigger|backfill create) .+": (
         "tests/dags/test_documentation.py::test_a_command_of_airflow_that_is_told_is_done"
     ),
     r"python -m include\.models rollback churn .*|make models DO=.*": CHAMPION,
