@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import pandas as pd
+import psycopg
 import pyarrow.parquet
 import pytest
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
@@ -18,12 +20,13 @@ from include.features.registry import FEATURE_VIEWS
 from include.models.churn.baselines import BASELINES, fit_baseline
 from include.models.churn.candidates import LabelledRows
 from include.models.churn.errors import EvaluationOutOfDate
-from include.models.churn.evaluate import evaluate
+from include.models.churn.evaluate import Evaluation, evaluate
 from include.models.churn.parameters import ChurnParameters
-from include.models.churn.promote import promote
+from include.models.churn.promote import Promotion, promote
 from include.models.churn.train import train
 from include.models.churn.training_set import (
     NotEnoughData,
+    TrainingSet,
     TrainingSetLost,
     build_training_set,
     read_training_rows,
@@ -34,6 +37,7 @@ from include.warehouse.connection import connect_warehouse
 from include.warehouse.receipts import loaded_stretches
 from tests.integration.feature_oracle import Past
 from tests.integration.feature_shop import DAY, NOW, Order, build_all, day, load, write_load_receipt
+from tests.integration.registry_stores import sqlite_registry
 from tests.own_database import own_database
 
 START = day("2023-01-01")
@@ -98,6 +102,26 @@ def run_all(conn, registry: ModelRegistry, storage: Path, **choices):
     model = train(conn, registry, training_set_id=training_set.training_set_id, storage=storage, now=NOW)
     evaluation = evaluate(conn, registry, model_id=model.model_id, storage=storage, now=NOW)
     return training_set, evaluation, promote(conn, registry, model_id=model.model_id, now=NOW)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A shop with a model that was trained, judged and promoted, for tests that change nothing of it."""
+
+    shop: psycopg.Connection
+    registry: ModelRegistry
+    storage: Path
+    training_set: TrainingSet
+    evaluation: Evaluation
+    promotion: Promotion
+
+
+@pytest.fixture(scope="module")
+def trained(postgres_server, template, tmp_path_factory) -> Iterator[Trained]:
+    storage = tmp_path_factory.mktemp("trained")
+    registry = sqlite_registry(storage / "registry")
+    with own_database(postgres_server, "churn_trained", template=template) as dsn, connect_warehouse(dsn) as conn:
+        yield Trained(conn, registry, storage, *run_all(conn, registry, storage))
 
 
 def champion_id(registry: ModelRegistry) -> str | None:
@@ -250,17 +274,17 @@ def test_a_model_names_the_versions_of_views_that_its_training_set_was_built_fro
     assert {"customer_rfm@9:frequency", "customer_activity@1:order_count_90d"} <= set(wanted)
 
 
-def test_every_stored_metric_is_what_the_artefact_gives_on_the_test_rows(shop, registry, tmp_path):
-    training_set, evaluation, promotion = run_all(shop, registry, tmp_path)
-    training, test = read_training_rows(shop, training_set_id=training_set.training_set_id, storage=tmp_path)
+def test_every_stored_metric_is_what_the_artefact_gives_on_the_test_rows(trained):
+    shop, registry, training_set_id = trained.shop, trained.registry, trained.training_set.training_set_id
+    training, test = read_training_rows(shop, training_set_id=training_set_id, storage=trained.storage)
     outcomes = test["is_churned"].to_numpy()
-    assert evaluation.churn_rate == pytest.approx(outcomes.mean())
+    assert trained.evaluation.churn_rate == pytest.approx(outcomes.mean())
     stored = {
         (scorer, metric): value
         for scorer, metric, value in shop.execute("SELECT scorer, metric, value FROM ml.evaluations").fetchall()
     }
     assert {scorer for scorer, _ in stored} == {"model", *BASELINES}
-    model = registry.load("churn", registry.find("churn", promotion.model_id).version)
+    model = registry.load("churn", registry.find("churn", trained.promotion.model_id).version)
     fitted = {name: fit_baseline(name, LabelledRows(training), horizon_days=90) for name in BASELINES}
     for scorer, asked in ({"model": model} | fitted).items():
         probabilities = asked.probabilities(test)
@@ -275,20 +299,20 @@ def test_every_stored_metric_is_what_the_artefact_gives_on_the_test_rows(shop, r
         assert [float(value) for value in bins] == pytest.approx([len(test), probabilities.sum(), outcomes.sum()])
 
 
-def test_baselines_rank_as_the_one_number_they_look_at(shop, registry, tmp_path):
-    training_set, evaluation, _ = run_all(shop, registry, tmp_path)
-    rows = read_training_rows(shop, training_set_id=training_set.training_set_id, storage=tmp_path)
+def test_baselines_rank_as_the_one_number_they_look_at(trained):
+    scores, training_set_id = trained.evaluation.scores, trained.training_set.training_set_id
+    rows = read_training_rows(trained.shop, training_set_id=training_set_id, storage=trained.storage)
     test = rows[1].to_pandas()
     outcomes = test["is_churned"].to_numpy(bool)
     total = (test["recency_score"] + test["frequency_score"] + test["monetary_score"]).to_numpy(float)
-    assert evaluation.scores["recency_only"]["auc"] == pytest.approx(roc_auc_score(outcomes, test["recency_days"]))
-    assert evaluation.scores["rfm_score"]["auc"] == pytest.approx(roc_auc_score(outcomes, -total))
+    assert scores["recency_only"]["auc"] == pytest.approx(roc_auc_score(outcomes, test["recency_days"]))
+    assert scores["rfm_score"]["auc"] == pytest.approx(roc_auc_score(outcomes, -total))
 
 
-def test_a_model_that_beats_its_baselines_becomes_champion_with_the_reason(shop, registry, tmp_path):
-    _, evaluation, promotion = run_all(shop, registry, tmp_path)
+def test_a_model_that_beats_its_baselines_becomes_champion_with_the_reason(trained):
+    shop, evaluation, promotion = trained.shop, trained.evaluation, trained.promotion
     assert promotion.is_promoted
-    assert champion_id(registry) == promotion.model_id
+    assert champion_id(trained.registry) == promotion.model_id
     status, reason = shop.execute("SELECT status, status_reason FROM ml.models").fetchone()
     assert status == "champion"
     assert f"auc {evaluation.scores['model']['auc']:.4f} against" in reason
