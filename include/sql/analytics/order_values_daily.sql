@@ -3,6 +3,7 @@
 -- the category when the order was paid; a product of several categories counts in each, one of none or an unknown one
 -- under the empty text. The values are in the order of order_id: any would do that is always the same.
 -- Categories go by number (none has none) and orders by order_lines.order_id, so that one sort serves all that follows.
+-- Bounds in a subquery are asked for once. Where orders are joined they are not, or their number could not be foreseen.
 WITH category_names AS (
     SELECT DISTINCT listed.category
     FROM shop.product_versions
@@ -83,7 +84,7 @@ SELECT
     coalesce(country, '') AS scope_value,
     array_agg(total_amount ORDER BY order_id) AS order_amounts
 FROM shop.orders
-WHERE paid_at >= analytics.from_instant() AND paid_at < analytics.until_instant()
+WHERE paid_at >= (SELECT analytics.from_instant()) AND paid_at < (SELECT analytics.until_instant())
 GROUP BY sold_on, currency, scope_value
 UNION ALL
 SELECT

@@ -1,4 +1,5 @@
 -- One row per day with sales or refunds and currency. An order counts on the day it was paid, a refund on its own day.
+-- The bounds are asked for once and not of every row; days sort faster than currencies.
 WITH sales AS (
     SELECT
         currency,
@@ -8,8 +9,8 @@ WITH sales AS (
         count(DISTINCT customer_id) AS customer_count,
         count(*) FILTER (WHERE customer_id IS NULL) AS guest_order_count
     FROM shop.orders
-    WHERE paid_at >= analytics.from_instant() AND paid_at < analytics.until_instant()
-    GROUP BY currency, sold_on
+    WHERE paid_at >= (SELECT analytics.from_instant()) AND paid_at < (SELECT analytics.until_instant())
+    GROUP BY sold_on, currency
 ),
 
 given_back AS (
@@ -19,8 +20,8 @@ given_back AS (
         sum(refund_amount) AS refund_amount,
         count(*) AS refund_count
     FROM shop.refunds
-    WHERE refunded_at >= analytics.from_instant() AND refunded_at < analytics.until_instant()
-    GROUP BY currency, sold_on
+    WHERE refunded_at >= (SELECT analytics.from_instant()) AND refunded_at < (SELECT analytics.until_instant())
+    GROUP BY sold_on, currency
 )
 
 SELECT
