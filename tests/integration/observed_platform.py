@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import re
 import subprocess
@@ -16,7 +15,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import requests
 
@@ -28,6 +26,7 @@ from include.sources.factory import SOURCES
 from include.warehouse.connection import connect_warehouse
 from tests.integration.ingestion_shop import settings_of
 from tests.integration.sandbox_process import ROOT, SandboxProcess
+from tests.own_database import connection
 
 START_SECONDS = 60
 QUICK = {"limits": {"attempts": 3, "first_wait_seconds": 0.001, "circuit_failures": 3, "circuit_seconds": 3600}}
@@ -75,27 +74,12 @@ class Platform:
             yield service_in_postgres(conn, source, landing=self.landing, clock=lambda: at or datetime.now(UTC))
 
 
-def connection_of(dsn: str) -> str:
-    """A connection string as AIRFLOW_CONN_WAREHOUSE holds it."""
-    url = urlsplit(dsn)
-    return json.dumps(
-        {
-            "conn_type": "postgres",
-            "host": url.hostname,
-            "port": url.port,
-            "login": url.username,
-            "password": unquote(url.password or "") or "unused",
-            "schema": url.path.removeprefix("/"),
-        }
-    )
-
-
 def metrics_command(dsn: str, *words: str) -> dict[str, Any]:
     """Arguments for `subprocess` to run the metrics of a warehouse."""
     return {
         "args": [sys.executable, "-m", "include.ingestion.metrics", *words],
         "cwd": ROOT,
-        "env": {**os.environ, "AIRFLOW_CONN_WAREHOUSE": connection_of(dsn)},
+        "env": {**os.environ, "AIRFLOW_CONN_WAREHOUSE": connection(dsn)},
         "text": True,
     }
 

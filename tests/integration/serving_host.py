@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -18,13 +17,13 @@ from typing import Any
 import requests
 import uvicorn
 from fastapi import FastAPI
-from psycopg.conninfo import conninfo_to_dict
 
 from include.serving.app import build_app
 from include.serving.keys import SCOPES, create_key
 from include.serving.settings import ServingSettings
 from include.serving.warehouse import serving_pool
 from include.warehouse.connection import connect_warehouse
+from tests.own_database import connection
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60
@@ -97,7 +96,7 @@ def served_in_a_process(dsn: str, *arguments: str, environment: Mapping[str, str
     with log.open("w") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "include.serving", "--port", "0", *arguments], cwd=CHECKOUT, stdout=output,
-            stderr=output, env={**os.environ, "AIRFLOW_CONN_WAREHOUSE": connection_of(dsn), **environment},
+            stderr=output, env={**os.environ, "AIRFLOW_CONN_WAREHOUSE": connection(dsn), **environment},
         )  # fmt: skip
         try:
             until(lambda: "serving at http" in log.read_text() or process.poll() is not None, seconds=START_SECONDS)
@@ -108,17 +107,6 @@ def served_in_a_process(dsn: str, *arguments: str, environment: Mapping[str, str
         finally:
             process.terminate()
             process.wait(timeout=30)
-
-
-def connection_of(dsn: str) -> str:
-    """A connection string in the JSON form of an Airflow connection."""
-    parts = conninfo_to_dict(dsn)
-    return json.dumps(
-        {
-            "conn_type": "postgres", "host": parts["host"], "port": int(parts["port"]), "login": parts["user"],
-            "password": parts["password"], "schema": parts["dbname"],
-        }
-    )  # fmt: skip
 
 
 def until(is_so: Callable[[], bool], *, seconds: float = START_SECONDS) -> None:
