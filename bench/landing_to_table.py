@@ -150,7 +150,7 @@ def _quarantine(conn: psycopg.Connection, landing: Landing, landed: LandedOrders
         service = _service(conn, landing, spent)
         seconds.append(_timed(conn, lambda service=service: _ingest(service, landed)))
         quarantined.append(spent.quarantine)
-        (rejected,) = conn.execute("SELECT count(*) FROM quarantine.rejected_rows").fetchone()  # type: ignore[misc]
+        (rejected,) = conn.execute("SELECT count(*) FROM quarantine.rejected_rows").fetchone()  # type: ignore[misc]  # a count is a row
     part = statistics.median(quarantined)
     detail = (
         f"{1000 * part / rejected:.2f} s per 1,000 rejected rows, {rejected:,} rows: "

@@ -122,20 +122,15 @@ def catalogue_columns(conn: Connection, table: CatalogueTable) -> list[Catalogue
         ).fetchall()
 
 
-def lineage_edges(conn: Connection, *, of: str | None = None) -> list[LineageEdge]:
-    """What is read and what is made of it.
-
-    :param of: only where this table, with its schema, is at one end.
-    """
+def lineage_edges(conn: Connection) -> list[LineageEdge]:
+    """What is read and what is made of it."""
     rows = conn.execute(
         """
         SELECT upstream, downstream, array_agg(made_by ORDER BY made_by)
         FROM analytics.lineage
-        WHERE %(of)s::text IS NULL OR upstream = %(of)s OR downstream = %(of)s
         GROUP BY upstream, downstream
         ORDER BY upstream, downstream
-        """,
-        {"of": of},
+        """
     ).fetchall()
     return [LineageEdge(*row) for row in rows]
 

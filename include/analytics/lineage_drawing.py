@@ -170,7 +170,7 @@ def _untangle(columns: list[list[_Item]], ways: Iterable[list[_Item]]) -> None:
             means = {
                 item: fmean(fixed[each] for each in neighbours[item]) if neighbours[item] else own[item] for item in own
             }
-            columns[number].sort(key=lambda item, means=means, own=own: (means[item], own[item]))  # type: ignore[misc]
+            columns[number].sort(key=lambda item, means=means, own=own: (means[item], own[item]))  # type: ignore[misc]  # binds the loop's values
         crossings = _crossings(columns, after)
         if crossings < fewest:
             best, fewest = [list(column) for column in columns], crossings
