@@ -109,7 +109,7 @@ slopes AS (
         product_id,
         currency,
         count(*) AS price_week_count,
-        CASE WHEN max(log_price) > min(log_price) AND count(*) > 2 THEN regr_slope(log_units, log_price) END
+        CASE WHEN max(log_price) - min(log_price) > 1e-12 AND count(*) > 2 THEN regr_slope(log_units, log_price) END
             AS price_elasticity,
         regr_sxx(log_units, log_price) AS price_variation,
         regr_syy(log_units, log_price) AS units_variation,
@@ -140,9 +140,13 @@ SELECT
     returned_amount / nullif(gross_amount, 0) AS returned_amount_share,
     gross_amount / nullif(unit_count, 0) AS average_unit_amount,
     price_elasticity,
-    sqrt(
-        greatest(units_variation - price_elasticity * common_variation, 0) / (price_week_count - 2) / price_variation
-    ) AS price_elasticity_error,
+    CASE
+        WHEN price_elasticity IS NOT NULL
+            THEN sqrt(
+                greatest(units_variation - price_elasticity * common_variation, 0)
+                / (price_week_count - 2) / price_variation
+            )
+    END AS price_elasticity_error,
     coalesce(price_week_count, 0) AS price_week_count,
     first_sold_on,
     last_sold_on,
