@@ -10,7 +10,7 @@ PYTHON := .venv/bin/python
 LOCAL := $(PYTHON) -m include.local
 
 # The longest first: what is left at the end is short, and no worker waits for the other.
-TESTS := $(wildcard tests/e2e tests/dags tests/integration tests/unit)
+TESTS := $(wildcard tests/e2e tests/dags tests/integration tests/unit/test_whole_pages.py tests/unit)
 WORKERS := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
