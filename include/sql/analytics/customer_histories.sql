@@ -49,7 +49,8 @@ dated AS (
     FROM facts
 ),
 
--- Facts of one instant may stand in any order: they are of one day and one month.
+-- Facts of one instant may stand in any order: they are of one day and one month. One window, of what was before, is
+-- enough: with the fact itself added it is what is so far.
 running AS (
     SELECT
         customer_id,
@@ -60,14 +61,14 @@ running AS (
         refund_amount,
         happened_at,
         month_on,
-        count(paid_at) OVER so_far AS order_count_so_far,
-        sum(paid_amount - refund_amount) OVER so_far AS net_amount_so_far,
-        max(paid_at) OVER so_far AS last_paid_at_so_far,
-        coalesce(lead(month_on) OVER so_far > month_on, TRUE) AS is_end_of_month,
+        count(paid_at) OVER before_it + num_nonnulls(paid_at) AS order_count_so_far,
+        coalesce(sum(paid_amount - refund_amount) OVER before_it, 0) + paid_amount - refund_amount
+            AS net_amount_so_far,
+        greatest(max(paid_at) OVER before_it, paid_at) AS last_paid_at_so_far,
+        coalesce(lead(month_on) OVER before_it > month_on, TRUE) AS is_end_of_month,
         nullif(paid_on - max(paid_on) OVER before_it, 0) AS gap_days
     FROM dated
     WINDOW
-        so_far AS (PARTITION BY customer_id, currency ORDER BY happened_at ROWS UNBOUNDED PRECEDING),
         before_it AS (
             PARTITION BY customer_id, currency ORDER BY happened_at ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
         )

@@ -14,6 +14,7 @@ WITH bounds AS (
                 - interval '1 month'
         END AS last_month
     FROM analytics.customer_histories
+    HAVING count(*) > 0  -- Without customers the first month is long ago, and there is no end to the months from then.
 ),
 
 -- The month before the first one is scored too: it is where customers come from.
