@@ -81,8 +81,9 @@ shares AS (
         sum(amount) FILTER (number > order_count - ceil(order_count * 0.2)) / any_value(total_amount)
             AS top_20_percent_share,
         count(*) FILTER (
-            amount < continuous[3] - 1.5 * (continuous[5] - continuous[3])
-            OR amount > continuous[5] + 1.5 * (continuous[5] - continuous[3])
+            -- Ours are exact: rounded, a fence is the number nearest to the exact one.
+            amount::DOUBLE < round(continuous[3] - 1.5 * (continuous[5] - continuous[3]), 8)
+            OR amount::DOUBLE > round(continuous[5] + 1.5 * (continuous[5] - continuous[3]), 8)
         ) AS outlier_count,
         count(*) FILTER (0.6745 * abs(amount - continuous[4]) > 3.5 * median_absolute_deviation_amount)
             AS robust_outlier_count
