@@ -223,6 +223,12 @@ def test_without_customers_there_are_no_segments(empty_shop):
     assert made(empty_shop, "rfm_segments", [order(1, None, "2024-01-10")], [], until=UNTIL) == []
 
 
+def test_without_customers_the_months_end_whatever_the_planner_begins_with(empty_shop):
+    # As written the months come first: from a beginning at minus infinity they would have no end.
+    empty_shop.execute("SET LOCAL join_collapse_limit = 1; SET LOCAL statement_timeout = '10s'")
+    assert made(empty_shop, "rfm_movements", [order(1, None, "2024-01-10")], [], until=UNTIL) == []
+
+
 def test_if_nobody_said_how_far_was_loaded_the_month_of_the_last_fact_is_the_last(empty_shop):
     found = made(empty_shop, "rfm_segments", [order(1, 1, "2024-01-10"), order(2, 2, "2024-03-10")], [], until=None)
     assert {(row["month_on"].month, row["is_complete"]) for row in found} == {(1, True), (2, True), (3, True)}
