@@ -172,13 +172,14 @@ class WarehouseContract:
         done = upsert(stores.repository, ORDERS, [newer], now=LATER)
         assert done == [
             counts(received=1, updated=1),
-            counts(received=3, inserted=1, updated=1, unchanged=1, deleted=1),
+            counts(received=3, inserted=1, updated=2, deleted=1),
         ]
         get = stores.repository.get
         assert get(ORDER_LINES, (1, 3)) is None
-        untouched, changed = get(ORDER_LINES, (1, 1)), get(ORDER_LINES, (1, 2))
-        assert untouched is not None and changed is not None
-        assert (untouched["ingested_at"], changed["ingested_at"], changed["quantity"]) == (NOW, LATER, 5)
+        repeated, changed = get(ORDER_LINES, (1, 1)), get(ORDER_LINES, (1, 2))
+        assert repeated is not None and changed is not None
+        assert repeated["source_updated_at"] == changed["source_updated_at"] == newer.source_updated_at
+        assert (repeated["first_seen_at"], repeated["ingested_at"], changed["quantity"]) == (NOW, LATER, 5)
 
     def test_lines_of_an_older_version_are_stale_with_it(self, stores: Stores) -> None:
         upsert(stores.repository, ORDERS, [order(1, hour=1, lines=[line(1, 1)])])

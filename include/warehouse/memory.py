@@ -174,7 +174,7 @@ class MemoryRepository:
                 stored = parents[owner]
                 is_behind = (line["source_updated_at"], line["parent_digest"]) < _version(stored)
                 counts["stale" if is_behind else "unchanged"] += 1
-            elif old is not None and old["content_digest"] == line["content_digest"]:
+            elif old is not None and _version(old) == _version(line):
                 counts["unchanged"] += 1
             else:
                 first_seen_at = written["ingested_at"] if old is None else old["first_seen_at"]

@@ -253,7 +253,9 @@ def drop_lines_of_superseded_parents(child: Entity, parent: Entity) -> sql.Compo
 
 
 def merge_lines(child: Entity, parent: Entity) -> sql.Composed:
-    """Make the lines of every changed parent those of its new version; unchanged lines are not written.
+    """Make the lines of every changed parent those of its new version; a line as old and as it was is not written.
+
+    A line that a newer version repeats takes its `source_updated_at`: else the table would tell the order of arrival.
 
     Parameters: `source`, `now`. Returns one row: inserted, updated, the lines of changed parents.
     """
@@ -266,7 +268,8 @@ def merge_lines(child: Entity, parent: Entity) -> sql.Composed:
         merged AS (
             MERGE INTO {stored} AS stored
             USING wanted AS incoming ON {same_key}
-            WHEN MATCHED AND incoming.content_digest <> stored.content_digest THEN
+            WHEN MATCHED AND (incoming.source_updated_at, incoming.content_digest)
+                <> (stored.source_updated_at, stored.content_digest) THEN
                 UPDATE SET {assignments}, source = %(source)s, ingested_at = %(now)s
             WHEN NOT MATCHED THEN
                 INSERT ({columns}, source, first_seen_at, ingested_at)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import random
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from include.entities.orders import ORDERS, Order
@@ -70,8 +71,12 @@ PROPERTY = settings(
 )
 
 
+A_LINE_REPEATED_BY_A_NEWER_VERSION = [[with_lines(1, hour, (1,))] for hour in (0, 1)]
+
+
 @PROPERTY
 @given(batches=st.lists(st.lists(orders, max_size=5), min_size=1, max_size=3), order_of_arrival=st.randoms())
+@example(batches=A_LINE_REPEATED_BY_A_NEWER_VERSION, order_of_arrival=random.Random(0))
 def test_an_orders_lines_are_always_those_of_its_winning_version(shared_warehouse, batches, order_of_arrival):
     conn = emptied(shared_warehouse)
     kept = 0
