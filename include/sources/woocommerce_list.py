@@ -13,6 +13,7 @@ be at least as many different rows as the shop counts itself.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import logging
 from array import array
 from collections import Counter
@@ -89,8 +90,12 @@ def _is_elsewhere(modified: str, after: str, before: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Stretch:
-    """The rows of one page: where it was asked for, who they are, and how many the shop counts in all."""
+    """The rows of one page: where it was asked for, who they are, and how many the shop counts in all.
 
+    Pages are answered in any order: `came` says which answer this was.
+    """
+
+    came: int
     offset: int
     ids: array[int]
     places: frozenset[tuple[int, str | None]]
@@ -127,13 +132,19 @@ class ListReader:
         self._ahead = ahead
         self._name = name
         self._ids = array("q")
-        self._total = 0
+        self._came = itertools.count(1)
+        self._counted = (0, 0)
         self._has_reached_end = False
 
     @property
     def is_whole(self) -> bool:
         """The end was reached without a gap, and as many different rows came as the shop counts."""
         return self._has_reached_end and self._different_rows() >= self._total
+
+    @property
+    def _total(self) -> int:
+        """What the shop counted last: rows that have left since an earlier answer need not have come."""
+        return self._counted[1]
 
     def __str__(self) -> str:
         return f"total={self._total} different_rows={self._different_rows()} reached_end={self._has_reached_end}"
@@ -173,7 +184,7 @@ class ListReader:
             answer = await self._only_page(answer)
         rows: Rows = answer.content
         places = frozenset(rows if self._is_sorted_by_modification else ((key, None) for key, _ in rows))
-        return answer, _Stretch(offset, array("q", (key for key, _ in rows)), places, _total(answer))
+        return answer, _Stretch(next(self._came), offset, array("q", (key for key, _ in rows)), places, _total(answer))
 
     async def _only_page(self, answer: Answer) -> Answer:
         """A list of one page as two answers in a row have it: one to a question within ours looks like its own.
@@ -191,7 +202,7 @@ class ListReader:
 
     def _take(self, page: _Stretch) -> None:
         self._ids.extend(page.ids)
-        self._total = page.total
+        self._counted = max(self._counted, (page.came, page.total))
         self._has_reached_end = page.is_last
 
     def _different_rows(self) -> int:

@@ -104,6 +104,21 @@ def test_orders_that_leave_the_window_while_it_is_read_hide_none_of_those_that_s
     assert reader.is_whole
 
 
+class LastPageFirst(ChangingList):
+    async def ask(self, offset: int) -> Answer:
+        if offset == 99:
+            while 198 not in self.asked:
+                await asyncio.sleep(0)
+            del self.rows[120]
+        return await super().ask(offset)
+
+
+def test_a_row_that_left_after_the_last_page_was_answered_need_not_have_come():
+    rows = [row(key, key) for key in range(250)]
+    pages, reader = read(LastPageFirst(list(rows)))
+    assert told(pages) == names(rows) - names([rows[120]]) and reader.is_whole
+
+
 @pytest.mark.parametrize("seed", range(60))
 def test_customers_removed_and_added_while_they_are_read_hide_none_of_the_others(seed):
     """The total may stay the same throughout."""
