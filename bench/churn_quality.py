@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from psycopg import Connection
 
 from bench.churn_shops import DAY, build_snapshots, load_online_retail, load_simulated
@@ -125,19 +124,14 @@ def print_figures(training: LabelledRows, test: LabelledRows, evaluation: Evalua
 
 
 def print_truth(test: LabelledRows, evaluation: Evaluation, *, customers: int, seed: int) -> None:
-    """The model's AUC as a share of the way from 0.5 to the best possible one."""
+    """The model's AUC as a share of the way from 0.5 to that of those who know more."""
     horizon = ChurnParameters().horizon_days
-    knows_all, knows_rates, knows_orders = best_possible(
-        test.customers, test.days, customers=customers, seed=seed, horizon_days=horizon
-    )
+    best = best_possible(test.customers, test.days, customers=customers, seed=seed, horizon_days=horizon)
     own = evaluation.scores["model"]["auc"]
-    for name, scores in (
-        ("who knows each customer's rate and whether they are still one", knows_all),
-        ("who knows each customer's rate and risk of leaving, and sees orders and visits", knows_rates),
-        ("who knows the population's parameters and each customer's orders", knows_orders),
-    ):
-        best = auc(test.outcomes, np.asarray(scores))
-        print(f"AUC of one {name}: {best:.4f}; the model has {(own - 0.5) / (best - 0.5):.1%} of the way to it")
+    for name, scores in best.items():
+        attained = auc(test.outcomes, scores)
+        way = (own - 0.5) / (attained - 0.5)
+        print(f"AUC of one {name}: {attained:.4f}; the model has {way:.1%} of the way to it")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,10 @@ _FREE_SHIPPING_FROM = 5_000
 _SHIPPING_CENTS = 495
 _GIFT_WRAP_CENTS = 250
 _MOST_LINES = 12
+COMPLETED_AFTER_DAYS = (0.5, 4.5)
+REFUNDED_AFTER_DAYS = (1, 24)
+REFUNDED_SHARE = 0.06
+REFUNDED_SHARE_OF_LAST = 0.22
 
 
 @dataclass
@@ -89,8 +93,8 @@ class OrderBook:
         random = self._random
         order = self._draft(person, created_at=paid_at - int(random.integers(30, 600)))
         order.paid_at = paid_at
-        order.completed_at = paid_at + int(random.uniform(0.5, 4.5) * DAY)
-        if random.random() < (0.22 if is_last else 0.06):
+        order.completed_at = paid_at + int(random.uniform(*COMPLETED_AFTER_DAYS) * DAY)
+        if random.random() < (REFUNDED_SHARE_OF_LAST if is_last else REFUNDED_SHARE):
             order.refunds.append(self._refund(order))
         elif random.random() < 0.03:
             order.edit = self._edit(order)
@@ -136,7 +140,7 @@ class OrderBook:
         random = self._random
         assert order.completed_at is not None
         return DraftRefund(
-            refunded_at=order.completed_at + int(random.uniform(1, 24) * DAY),
+            refunded_at=order.completed_at + int(random.uniform(*REFUNDED_AFTER_DAYS) * DAY),
             is_full=bool(random.random() < 0.35) or len(order.lines) == 1,
             is_linked=bool(random.random() < 0.9),
             reason=_REASONS[random.integers(len(_REASONS))],

@@ -64,6 +64,11 @@ class Simulator:
         """What only the simulator knows, one per customer, in the order of joining."""
         return self._truth
 
+    @property
+    def drafts(self) -> Sequence[DraftOrder]:
+        """All orders, paid or not, with everything that ever happens to them."""
+        return self._drafts
+
     def shop(self) -> Shop:
         """The shop to serve: the same whenever it is asked for."""
         moves, browsing = (np.random.default_rng(seed) for seed in self._later)
