@@ -3,8 +3,9 @@
 
 # When this command began: the summary of `make demo` counts from here.
 export REGULARS_STARTED_AT := $(shell date +%s)
-# DATA=file replays an Online Retail export, CUSTOMERS=n sizes the simulated shop; RUNS=n and SEED=n are of `make soak`.
-export DATA CUSTOMERS RUNS SEED
+# DATA=file replays an Online Retail export, CUSTOMERS=n sizes the simulated shop; RUNS=n and SEED=n are of `make soak`,
+# TIMES=n is of `make test-properties`.
+export DATA CUSTOMERS RUNS SEED TIMES
 
 PYTHON := .venv/bin/python
 LOCAL := $(PYTHON) -m include.local
@@ -14,7 +15,7 @@ TESTS := $(wildcard tests/e2e tests/dags tests/integration tests/unit/test_whole
 WORKERS := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down dsn doctor ingestion models api-keys notebooks test test-slow soak lint bench docs reference new-source lock venv
+.PHONY: help demo up down dsn doctor ingestion models api-keys notebooks test test-slow test-properties soak lint bench docs reference new-source lock venv
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1	\2/' | expand -t 20
@@ -51,6 +52,9 @@ test: venv ## run the tests: unit, integration, dags, e2e; all but the slowest
 
 test-slow: venv ## run the slowest tests: every kind of run in one shop, other programs' whole environments, kills of long commands
 	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest $(WORKERS) -m slow $(TESTS)
+
+test-properties: venv ## try other random examples than `make test` does, and 20 times as many of them [TIMES=n]
+	@OMP_NUM_THREADS=1 REGULARS_EXAMPLES=$${TIMES:-20} $(PYTHON) -m pytest $(WORKERS) -m hypothesis $(TESTS)
 
 soak: venv ## a thousand randomised loads under faults [RUNS=n, SEED=n to repeat one]
 	@$(PYTHON) -m tests.soak

@@ -19,6 +19,9 @@ from include.ingestion.landing import Landing
 from include.warehouse.connection import connect_warehouse
 from include.warehouse.migrations import migrate
 from tests.own_database import own_database
+from tests.properties import load_profile
+
+load_profile()
 
 _numbers = itertools.count(1)
 _ROOT = Path(__file__).resolve().parents[1]

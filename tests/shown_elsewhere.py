@@ -65,10 +65,10 @@ COMMANDS = {
 
 NOT_RUN = {
     r"make demo DATA=.*": f"another demo takes minutes; {RETAIL} loads such a file through every step",
-    r"make (?:test|test-slow)": "they run these tests",
+    r"make test(?:-slow|-properties)?": "they run these tests",
     r"make lint": "CI runs it before these tests",
     r"make bench|.*python -m bench.*": "they measure for minutes; that they understand their arguments is tested",
-    r".*pytest tests/integration/test_upsert\.py -x": "it is one of these tests",
+    r".*pytest tests/integration/test_upsert(?:\.py -x|_lines\.py)": "it is one of these tests",
     r"docker compose .*": "there is no Docker here; services and arguments are held against docker-compose.yaml",
     r"(?:cp|git) .*": "they are not ours",
 }

@@ -12,7 +12,7 @@ from uuid import UUID
 import psycopg
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from psycopg import sql
 
@@ -20,6 +20,7 @@ from include.entities.entity import DIGEST, INSTANT, MONEY
 from include.warehouse import copy as copy_module
 from include.warehouse.connection import connect_warehouse
 from include.warehouse.copy import copy_rows
+from tests.properties import examples
 
 COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "whole": (pa.int64(), "bigint"),
@@ -85,7 +86,6 @@ rows_of_any_kind = st.lists(
     ),
     max_size=8,
 )
-PROPERTY = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +126,7 @@ def as_table(rows: list[dict[str, Any]]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
-@PROPERTY
+@examples(40)
 @given(rows=rows_of_any_kind)
 @example(rows=EXTREMES)
 @example(rows=[])
@@ -134,7 +134,7 @@ def test_every_value_of_every_type_comes_back_as_it_went_in(conn, rows):
     assert there_and_back(conn, as_table(rows)) == list(map(comparable, rows))
 
 
-@PROPERTY
+@examples(40)
 @given(rows=rows_of_any_kind, more=rows_of_any_kind, data=st.data())
 def test_slices_filters_and_joined_tables_send_exactly_their_own_rows(conn, rows, more, data):
     both = pa.concat_tables([as_table(rows), as_table(more)])

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from include.features.definitions.check import check_against_database
@@ -26,6 +26,7 @@ from tests.integration.purchase_facts import (
     random_facts,
 )
 from tests.integration.view_rows import PROVENANCE, Rows, assert_alone_as_together, assert_rows_are, in_full, rows_of
+from tests.properties import examples
 
 AT = datetime(2024, 6, 3, tzinfo=UTC)
 YEAR = 365 * DAY
@@ -86,7 +87,7 @@ CATEGORIES = st.lists(st.sampled_from(("a", "B", "é")), max_size=2).map(tuple)
 VERSIONS = st.dictionaries(st.tuples(st.sampled_from((1, 2)), st.none() | INSTANTS), CATEGORIES, max_size=5)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(60)
 @given(
     orders=ORDERS,
     refunds=REFUNDS,

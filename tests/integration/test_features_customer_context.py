@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from include.features.definitions.check import check_against_database
@@ -30,6 +30,7 @@ from tests.integration.oracle_customer_context import (
     random_world,
 )
 from tests.integration.view_rows import Rows, assert_alone_as_together, assert_rows_are, in_full, rows_of
+from tests.properties import examples
 
 AT = datetime(2024, 6, 3, tzinfo=UTC)
 CUSTOMERS = (1, 2, 3, 4, 5)
@@ -93,7 +94,7 @@ WEATHER = st.builds(
 CLOSES = st.builds(Close, st.sampled_from("xy"), DAYS, st.integers(1, 10**9).map(lambda cents: Decimal(cents) / 100))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(40)
 @given(
     weather=st.lists(WEATHER, max_size=10, unique_by=lambda each: (each.location, each.day)),
     closes=st.lists(CLOSES, max_size=8, unique_by=lambda each: (each.symbol, each.day)),

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from include.features.definitions.check import check_against_database
@@ -27,6 +27,7 @@ from tests.integration.oracle_customer_engagement import (
     random_events,
 )
 from tests.integration.view_rows import Rows, assert_alone_as_together, assert_rows_are, in_full, rows_of
+from tests.properties import examples
 
 AT = datetime(2024, 6, 3, tzinfo=UTC)
 CUSTOMERS = (1, 2, 3, 4)
@@ -75,7 +76,7 @@ INSTANTS = st.builds(
 EVENTS = st.builds(Event, INSTANTS, st.sampled_from(NAMES), st.just(1), st.sampled_from((None, 1, 2)))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(40)
 @given(
     events=st.lists(EVENTS, max_size=14), snapshots=st.lists(INSTANTS, min_size=1, max_size=6, unique=True).map(sorted)
 )

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from include.features.definitions.check import check_against_database
@@ -15,6 +15,7 @@ from include.features.views.customer_lifetime import CUSTOMER_LIFETIME
 from tests.integration.oracle_customer_lifetime import plain_lifetime
 from tests.integration.purchase_facts import DAY, MICROSECOND, Fact, Order, Refund, instant_of, load, random_facts
 from tests.integration.view_rows import Rows, assert_alone_as_together, assert_rows_are, in_full, rows_of
+from tests.properties import examples
 
 AT = datetime(2024, 6, 3, tzinfo=UTC)
 CUSTOMERS = (1, 2, 3)
@@ -64,7 +65,7 @@ ORDERS = st.lists(st.tuples(st.none() | INSTANTS, AMOUNTS), max_size=6)
 REFUNDS = st.lists(st.tuples(INSTANTS, AMOUNTS, st.sampled_from((None, 0, 1, 99)), st.sampled_from((None, 1, 2))))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(40)
 @given(orders=ORDERS, refunds=REFUNDS, snapshots=st.lists(INSTANTS, min_size=1, max_size=6, unique=True))
 def test_any_few_purchases_equal_the_plain_computation(warehouse, orders, refunds, snapshots):
     facts: list[Fact] = [Order(number, 1, paid_at, amount) for number, (paid_at, amount) in enumerate(orders)]

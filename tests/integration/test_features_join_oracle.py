@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 from psycopg import sql
 
@@ -32,6 +32,7 @@ from tests.integration.history_oracle import (
     ticks,
     write,
 )
+from tests.properties import examples
 
 INSTANT = pa.timestamp("us", "UTC")
 Spine = list[tuple[int | None, int | None, str | None, int]]
@@ -146,7 +147,7 @@ ENGINES = [
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(40)
 @given(
     rows=st.tuples(*(histories(view) for view in VIEWS)),
     spine=spines,

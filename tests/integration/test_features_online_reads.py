@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 import redis
 import redis.asyncio
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from psycopg import sql
 
@@ -31,6 +31,7 @@ from include.features.registry import FEATURE_VIEWS, REGISTRY, Registry, Unknown
 from tests.integration.feature_shop import DAY, build_all, day, load, random_facts
 from tests.integration.online_stores import MICROSECOND, Online, bits
 from tests.integration.redis_process import NEEDS_REDIS
+from tests.properties import examples
 
 START = day("2024-01-01")
 NOW = START + DAY * 6
@@ -200,7 +201,7 @@ ROWS = st.dictionaries(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
+@examples(40)
 @given(rows=ROWS)
 def test_values_of_every_type_and_pairs_of_keys_come_back_exactly(warehouse, online, rows):
     version = apply_view(warehouse, EXACT, now=START)

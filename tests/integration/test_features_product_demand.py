@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from include.features.definitions.check import check_against_database
@@ -27,6 +27,7 @@ from tests.integration.oracle_product_demand import (
     random_facts,
 )
 from tests.integration.view_rows import assert_alone_as_together, assert_rows_are
+from tests.properties import examples
 
 AT = datetime(2024, 6, 3, tzinfo=UTC)  # a Monday
 HOUR = timedelta(hours=1)
@@ -84,7 +85,7 @@ LINES = st.tuples(OFFSETS, st.sampled_from((1, 2)), st.integers(1, 3), st.sample
 RETURNS = st.tuples(OFFSETS, st.sampled_from((1, 2)), st.integers(0, 3))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(40)
 @given(
     lines=st.lists(LINES, max_size=10),
     returns=st.lists(RETURNS, max_size=3),

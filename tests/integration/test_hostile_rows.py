@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from include.ingestion.judge import judge_page
@@ -12,6 +12,7 @@ from include.warehouse.connection import connect_warehouse
 from include.warehouse.upsert import upsert_rows
 from tests.integration.ingestion_shop import NOW
 from tests.own_database import own_database
+from tests.properties import examples
 from tests.unit.hostile_pages import pages_of
 from tests.unit.source_pages import ENTITY_NAMES, WINDOW, page, source
 
@@ -23,7 +24,7 @@ def conn(postgres_server):
 
 
 @pytest.mark.parametrize("entity_name", ENTITY_NAMES)
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
+@examples(30)
 @given(data=st.data())
 def test_every_row_that_passes_can_be_loaded_and_read_again_without_a_change(conn, entity_name, data):
     feed = source(entity_name)

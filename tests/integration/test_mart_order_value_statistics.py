@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from psycopg import Connection
 from psycopg.rows import dict_row
@@ -23,6 +23,7 @@ from include.analytics.refresh import refresh
 from include.analytics.registry import MARTS
 from tests.integration.golden import NOW, WINDOW, make_mart
 from tests.integration.purchase_facts import Order, Version, load, orders_in, random_facts
+from tests.properties import examples
 
 START = datetime(2024, 1, 30, tzinfo=UTC)
 PERCENTS = {"p05": 5, "p10": 10, "p25": 25, "median": 50, "p75": 75, "p90": 90, "p95": 95, "p99": 99}
@@ -95,7 +96,7 @@ amounts = st.one_of(st.integers(0, 12), st.integers(0, 10_000_000)).map(lambda n
 @example(values=[Decimal(0)])
 @example(values=[Decimal(-5), Decimal(5), Decimal(7)])
 @example(values=[Decimal(1)] * 99 + [Decimal(100)])
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
+@examples(30)
 def test_of_any_amounts_it_says_what_numpy_and_scipy_say(empty_shop, values):
     empty_shop.rollback()
     empty_shop.execute(

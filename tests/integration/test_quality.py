@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from include.entities.entity import DIGEST, INSTANT, MONEY, Entity, Expectation
@@ -26,6 +26,7 @@ from include.sources.factory import SOURCES
 from include.sources.settings import SourceSettings
 from include.sources.source import Page, Source
 from tests.integration.ingestion_shop import NOW, service
+from tests.properties import examples
 from tests.warehouse_stores import StoresInMemory, service_over
 
 WINDOW = Window(datetime(2024, 3, 1, tzinfo=UTC), datetime(2024, 3, 2, tzinfo=UTC))
@@ -239,12 +240,7 @@ OF_WHOLE: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-@settings(
-    max_examples=15,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-    phases=[Phase.explicit, Phase.reuse, Phase.generate],
-)
+@settings(examples(15), phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(
     rows=st.lists(
         st.fixed_dictionaries(

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 import psycopg
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from include.entities.customers import CUSTOMERS, Customer
@@ -18,6 +18,7 @@ from include.warehouse.connection import connect_warehouse
 from include.warehouse.upsert import SchemaMismatch, upsert_rows
 from tests.integration.ingestion_shop import bytes_of
 from tests.own_database import own_database
+from tests.properties import examples
 from tests.warehouse_records import EPOCH, NOW, WINDOW, customer, digest, table_of
 
 COUNTS = ("inserted", "updated", "unchanged", "stale", "duplicate")
@@ -100,12 +101,7 @@ def shared_warehouse(postgres_server) -> Iterator[psycopg.Connection]:
         yield conn
 
 
-PROPERTY = settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], print_blob=True
-)
-
-
-@PROPERTY
+@examples(30)
 @given(batches=st.lists(st.lists(customers, max_size=6), min_size=1, max_size=4))
 def test_any_sequence_of_versions_duplicates_and_repeats_gives_what_applying_them_one_by_one_gives(
     shared_warehouse, batches
@@ -119,7 +115,7 @@ def test_any_sequence_of_versions_duplicates_and_repeats_gives_what_applying_the
         )
 
 
-@PROPERTY
+@examples(30)
 @given(batch=st.lists(customers, max_size=8))
 def test_loading_a_batch_again_writes_nothing(shared_warehouse, batch):
     conn = shared_warehouse

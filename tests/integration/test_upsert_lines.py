@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from include.entities.orders import ORDERS, Order
@@ -19,6 +19,7 @@ from include.warehouse.receipts import Receipt
 from include.warehouse.upsert import upsert_rows
 from tests.integration.ingestion_shop import TABLES, bytes_of
 from tests.own_database import own_database
+from tests.properties import examples
 from tests.warehouse_records import NOW, WINDOW, digest, line, lines_of, order, table_of
 
 COUNTS = ("inserted", "updated", "unchanged", "stale", "duplicate")
@@ -66,15 +67,11 @@ orders = st.builds(
     st.lists(st.integers(1, 3), max_size=4).map(tuple),
     quantity=st.sampled_from([1, 2]),
 )
-PROPERTY = settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], print_blob=True
-)
-
 
 A_LINE_REPEATED_BY_A_NEWER_VERSION = [[with_lines(1, hour, (1,))] for hour in (0, 1)]
 
 
-@PROPERTY
+@examples(30)
 @given(batches=st.lists(st.lists(orders, max_size=5), min_size=1, max_size=3), order_of_arrival=st.randoms())
 @example(batches=A_LINE_REPEATED_BY_A_NEWER_VERSION, order_of_arrival=random.Random(0))
 def test_an_orders_lines_are_always_those_of_its_winning_version(shared_warehouse, batches, order_of_arrival):
@@ -94,7 +91,7 @@ def test_an_orders_lines_are_always_those_of_its_winning_version(shared_warehous
     assert bytes_of(conn, TABLES["orders"]) == before
 
 
-@PROPERTY
+@examples(30)
 @given(batches=st.lists(st.tuples(st.booleans(), st.lists(orders, max_size=4)), min_size=1, max_size=4))
 def test_a_correction_wins_over_what_is_as_old_and_nothing_else_changes(shared_warehouse, batches):
     conn = emptied(shared_warehouse)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from include.entities.entity import Entity
@@ -15,6 +15,7 @@ from include.entities.products import PRODUCTS
 from include.entities.weather_daily import WEATHER_DAILY
 from include.warehouse.connection import connect_warehouse
 from tests.own_database import own_database
+from tests.properties import examples
 from tests.quarantine_contract import QuarantineContract
 from tests.warehouse_contract import WarehouseContract, upsert
 from tests.warehouse_records import line, order, product, weather
@@ -69,7 +70,7 @@ def batches(entity: Entity, records: st.SearchStrategy) -> st.SearchStrategy:
     return st.lists(st.tuples(st.just(entity), st.lists(records, max_size=5)), min_size=1, max_size=4)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], print_blob=True)
+@examples(40)
 @given(loads=st.one_of(batches(ORDERS, orders), batches(PRODUCTS, products), batches(WEATHER_DAILY, days)))
 def test_any_sequence_of_batches_gives_the_same_rows_and_receipts_in_postgres_and_in_memory(shared_warehouse, loads):
     shared_warehouse.execute("TRUNCATE shop.orders, shop.order_lines, shop.products, signals.weather_daily")

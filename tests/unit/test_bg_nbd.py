@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import integrate, special
 
@@ -65,7 +65,6 @@ def test_likelihood_and_chance_of_being_alive_are_the_integrals_over_all_custome
     assert float(CDNOW.probability_alive(*history)) == pytest.approx(alive / both, rel=1e-9)
 
 
-@settings(deadline=None)
 @given(models, histories(), st.floats(0.5, 800.0))
 def test_expected_purchases_are_those_of_an_integration_over_the_chance_of_leaving(model, history, horizon) -> None:
     x, _, age = history
@@ -129,7 +128,6 @@ def test_the_parameters_of_a_simulated_shop_are_found_again_within_their_own_unc
     assert fit.at_bound == ()
 
 
-@settings(deadline=None)
 @given(models, st.lists(histories(), min_size=60, max_size=60))
 def test_the_gradient_is_that_of_finite_differences(model, rows) -> None:
     x, t_x, age = (np.array(column) for column in zip(*rows, strict=True))
@@ -165,7 +163,6 @@ def test_the_unit_of_time_changes_alpha_alone() -> None:
     assert (days.r, days.alpha / 7, days.a, days.b) == pytest.approx((weeks.r, weeks.alpha, weeks.a, weeks.b), rel=1e-5)
 
 
-@settings(deadline=None)
 @given(models, st.lists(histories(), min_size=1, max_size=40), st.floats(1, 500))
 def test_a_row_gives_the_same_bits_alone_and_among_others(model, rows, horizon) -> None:
     x, t_x, age = (np.array(column) for column in zip(*rows, strict=True))

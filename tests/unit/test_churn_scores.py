@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from include.models.churn.candidates import CANDIDATES, fit_candidate, fit_candidates
@@ -18,6 +18,7 @@ from include.models.churn.columns import MissingInput
 from include.models.churn.model import Calibration
 from include.models.churn.parts import TreesPart
 from include.models.churn.words import Words
+from tests.properties import examples
 from tests.unit.churn_rows import made_up_rows
 
 ROWS = made_up_rows(seed=1, customers=250)
@@ -29,7 +30,7 @@ BATCHES = {name: replace(model, calibration=SEASON).score(TABLE) for name, model
 
 
 @pytest.mark.parametrize("name", CANDIDATES)
-@settings(deadline=None, max_examples=25)
+@examples(25)
 @given(places=st.lists(st.integers(0, len(TABLE) - 1), min_size=1, max_size=40))
 def test_any_choice_of_rows_gets_the_bits_of_the_batch(name, places):
     model = replace(MODELS[name], calibration=SEASON)

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from include.models.churn.calibration import OriginRows, calibration_for, fit_line
@@ -15,6 +15,7 @@ from include.models.churn.model import Calibration
 from include.models.churn.parts import probability_of
 from include.models.churn.season import RETAIL_CALENDAR, Week, day_number, days_of_the_year, fit_season
 from include.models.metrics import judge
+from tests.properties import examples
 
 START = date(2022, 1, 3)
 AUTUMN = (0.9, 0.9, 0.9, 1.0, 1.0, 0.9, 0.8, 0.8, 1.0, 1.3, 1.6, 1.5)
@@ -38,7 +39,7 @@ def mean_of(months, from_day: int, days: int) -> float:
     return sum(months[day.month - 1] for day in every) / days
 
 
-@settings(deadline=None, max_examples=25)
+@examples(25)
 @given(st.integers(0, 100), st.integers(0, 2000))
 def test_weeks_that_were_not_over_change_nothing(known, buyers):
     weeks = weeks_of(AUTUMN, count=104)

@@ -6,12 +6,13 @@ import csv
 import io
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from include.sources.files.csv_records import CsvForm, NotCsv, read_form, records
 from include.sources.files.rows import csv_chunks, csv_rows
 from include.sources.parsing import RowRejected
+from tests.properties import examples
 
 CELLS = st.text(alphabet='ab,;"\n\r\t é', max_size=6)
 TABLES = st.integers(2, 4).flatmap(
@@ -31,7 +32,7 @@ def cut(content: bytes) -> list[tuple[int, bytes]]:
     return [(record.line, record.raw) for record in records(stream, form)]
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(table=TABLES, delimiter=st.sampled_from(",;\t"), ending=st.sampled_from(["\r\n", "\n"]))
 def test_the_cells_are_those_that_were_written(table, delimiter, ending):
     names = [f"column_{number}" for number in range(len(table[0]))]
@@ -43,7 +44,7 @@ def test_the_cells_are_those_that_were_written(table, delimiter, ending):
     assert [form.cells(record.raw) for record in records(stream, form)] == table
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(content=WILD)
 def test_every_line_of_text_stands_in_exactly_one_row(content):
     found = cut(HEADER + content)
@@ -59,7 +60,7 @@ def test_every_line_of_text_stands_in_exactly_one_row(content):
         assert (HEADER + content).split(b"\n")[number - 1] == raw.split(b"\n")[0]
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(content=WILD, rows=st.integers(1, 5), data=st.data())
 def test_any_rows_of_a_chunk_put_on_a_page_are_found_there_again(content, rows, data):
     for chunk in csv_chunks(io.BytesIO(HEADER + content), rows=rows):
@@ -69,7 +70,7 @@ def test_any_rows_of_a_chunk_put_on_a_page_are_found_there_again(content, rows, 
         assert [again.text(place) for place in range(len(again))] == [chunk.text(place) for place in places]
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(content=WILD, rows=st.integers(1, 5))
 def test_chunks_of_any_size_hold_the_same_rows(content, rows):
     chunks = list(csv_chunks(io.BytesIO(HEADER + content), rows=rows))

@@ -8,12 +8,13 @@ from hashlib import blake2b
 
 import numpy as np
 import pyarrow as pa
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from include.entities.digests import SIZE, digests, digests_with_lines
 from include.entities.entity import DIGEST, INSTANT, MONEY, Entity
 from include.entities.registry import ENTITIES
+from tests.properties import examples
 
 KINDS = {
     pa.int64(): st.integers(-2, 2),
@@ -43,7 +44,7 @@ def tables(draw) -> tuple[Entity, pa.Table]:
     return entity, pa.Table.from_pylist([*both, *changed], schema=entity.record_schema)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(given_table=tables())
 def test_two_rows_have_the_same_digest_exactly_if_they_are_equal_but_for_their_version(given_table):
     entity, table = given_table
@@ -55,7 +56,6 @@ def test_two_rows_have_the_same_digest_exactly_if_they_are_equal_but_for_their_v
             assert (one == other) == (its_digest == other_digest)
 
 
-@settings(max_examples=100, deadline=None)
 @given(given_table=tables(), data=st.data())
 def test_a_digest_does_not_depend_on_what_stands_beside_the_row(given_table, data):
     entity, table = given_table
@@ -84,7 +84,7 @@ def test_the_digest_of_a_row_is_the_same_on_every_machine():
     assert found[0].as_py().hex() == "eaf576c0f18a02144568f580a9405d31"
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(lines=st.lists(st.lists(st.binary(min_size=16, max_size=16) | st.sampled_from(ALIKE))))
 def test_a_row_with_lines_is_hashed_with_their_digests_in_order_each_once(lines):
     """Written the obvious way: the row's own bytes are what its digest without lines is made of."""

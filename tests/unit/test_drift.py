@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from include.entities.entity import RejectionLimit
@@ -20,6 +20,7 @@ from include.ingestion.drift_example import HIDDEN, example_of
 from include.ingestion.drift_tally import MOST_FIELDS, FieldTally
 from include.ingestion.errors import NotValidated, RequiredFieldVanished, TooManyRejected
 from include.sources.source import Page
+from tests.properties import examples
 from tests.replay_contract import LINES, NEXT_DAY, NOW, STRICT, WINDOW, Orders, ingest, line, new_landing, order
 from tests.unit.source_pages import source
 from tests.warehouse_stores import StoresInMemory, service_over
@@ -166,7 +167,7 @@ row_texts = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(rows=st.lists(st.tuples(row_texts, st.sampled_from([0.25, 1.0, 3.0])), max_size=12))
 def test_a_row_that_shows_nothing_new_is_counted_as_if_it_did(rows):
     class Slowly(FieldTally):
@@ -338,7 +339,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=50, deadline=None, print_blob=True)
+@examples(50)
 @given(
     batches=st.lists(
         st.lists(st.dictionaries(st.sampled_from("abcd"), json_values, max_size=4), max_size=4), max_size=4

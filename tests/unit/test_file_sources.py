@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from include.entities.entity import Entity
@@ -27,6 +27,7 @@ from include.sources.errors import ContractBroken, SourceUnreachable
 from include.sources.factory import source_for
 from include.sources.settings import SourceSettings
 from tests.file_folders import ALWAYS, DAY, WRITERS, example, pages_of, parsed, source_of, write_csv, write_parquet
+from tests.properties import examples
 
 EVERY_ENTITY = pytest.mark.parametrize("entity", list(ENTITIES))
 EVERY_FORMAT = pytest.mark.parametrize("format", list(WRITERS))
@@ -92,7 +93,7 @@ def in_order(records: list[Any]) -> list[str]:
 
 @EVERY_ENTITY
 @EVERY_FORMAT
-@settings(max_examples=12, deadline=None)
+@examples(12)
 @given(data=st.data())
 def test_records_that_were_written_are_read_on_pages_of_any_size(entity, format, data):
     records = data.draw(records_of(ENTITIES[entity]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
@@ -59,7 +59,6 @@ def test_the_parameters_of_a_simulated_shop_are_found_again_within_their_own_unc
     assert abs(fit.correlation) < 0.05
 
 
-@settings(deadline=None)
 @given(models, st.lists(st.tuples(st.integers(1, 50), st.floats(0.01, 5000)), min_size=1, max_size=30))
 def test_the_gradient_is_that_of_finite_differences(model, rows) -> None:
     x, m = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
@@ -74,7 +73,6 @@ def test_the_gradient_is_that_of_finite_differences(model, rows) -> None:
         assert gradient[position] == pytest.approx(difference, abs=room)
 
 
-@settings(deadline=None)
 @given(models, st.integers(1, 200), st.floats(0.01, 5000))
 def test_an_expected_value_lies_between_the_customers_own_mean_and_that_of_all(model, x, m) -> None:
     ends = sorted([m, model.mean_value()])

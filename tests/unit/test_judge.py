@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from include.ingestion.judge import Judged, judge_page
@@ -130,7 +130,6 @@ kinds_of_line = st.sampled_from(["good", "negative", "retyped"])
 kinds_of_order = st.sampled_from(["good", "negative total", "retyped"])
 
 
-@settings(max_examples=100, deadline=None)
 @given(shop=st.lists(st.tuples(kinds_of_order, st.lists(kinds_of_line, max_size=4)), max_size=5))
 def test_orders_and_lines_are_let_in_or_rejected_as_the_rules_say_and_all_are_accounted_for(shop):
     of_line = {"good": {}, "negative": {"quantity": -1}, "retyped": {"id": "x"}}

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from include.entities.window import Window
@@ -16,6 +16,7 @@ from include.ingestion.errors import LandingDamaged, LandingNotWritable
 from include.ingestion.landing import BatchWriter, Landing, compressed
 from include.sources.errors import SourceUnreachable
 from include.sources.source import Page
+from tests.properties import examples
 from tests.unit.source_pages import good_body, source
 from tests.warehouse_stores import StoresInMemory, service_over
 
@@ -42,7 +43,7 @@ def everything_in(root: Path) -> list[str]:
     return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(bodies=st.lists(st.binary(max_size=200), max_size=4))
 def test_pages_come_back_byte_for_byte_in_order_with_what_was_asked(tmp_path_factory, bodies):
     landing = Landing(tmp_path_factory.mktemp("landing"))

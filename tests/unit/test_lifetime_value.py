@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import integrate
 
 from include.models.lifetime.bg_nbd import BgNbd
 from include.models.lifetime.gamma_gamma import GammaGamma
 from include.models.lifetime.value import LifetimeModel, discounted_purchases_if_alive, lifetime_values
+from tests.properties import examples
 
 BG_NBD = BgNbd(r=0.8, alpha=60.0, a=0.9, b=3.0)
 GAMMA_GAMMA = GammaGamma(p=6.25, q=3.74, v=15.44)
@@ -88,7 +89,7 @@ def test_an_unknown_history_has_no_value() -> None:
         assert np.isnan(column).tolist() == [True, False]
 
 
-@settings(deadline=None, max_examples=30)
+@examples(30)
 @given(st.lists(st.tuples(st.integers(0, 40), st.floats(0, 1), st.integers(41, 900), st.floats(0.5, 300)), max_size=30))
 def test_a_row_gives_the_same_bits_alone_and_among_others(rows) -> None:
     rows = [(float(x), share * age if x else 0.0, float(age), m) for x, share, age, m in rows] + [(0.0, 0.0, 9.0, 1.0)]

@@ -7,12 +7,13 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from include.ingestion.judge import judge_page
 from include.sources.errors import ContractBroken
 from tests.hostile_values import numbered
+from tests.properties import examples
 from tests.unit.hostile_pages import damaged
 from tests.unit.source_pages import (
     CONTEXT,
@@ -29,7 +30,7 @@ from tests.wire_rows import LINE_TABLES, OBSERVED, lines_in, read_json, row_of_l
 
 REFUSALS = (ValueError, ContractBroken)
 """What a source says to a page that is none, before it is landed."""
-FUZZ = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
+FUZZ = examples(60)
 
 
 def good_rows(entity: str) -> list[Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from include.ingestion.judge import judge_page
@@ -225,7 +225,6 @@ def lines_in(raw: bytes) -> int | None:
 
 
 @pytest.mark.parametrize("entity", ENTITY_NAMES)
-@settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_any_bytes_become_records_and_rejections_with_nothing_lost_or_a_stated_error(entity, data):
     body = data.draw(pages_of(entity))

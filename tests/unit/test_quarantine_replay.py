@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from include.ingestion.quarantine import Selection
+from tests.properties import examples
 from tests.replay_contract import (
     FIXED,
     NEXT_DAY,
@@ -49,7 +50,7 @@ def versions(start_hour: int) -> st.SearchStrategy[list[dict[str, Any]]]:
     )
 
 
-@settings(max_examples=50, deadline=None, print_blob=True)
+@examples(50)
 @given(first=versions(9), second=versions(16), partly=st.sampled_from(["not_too_much", "quantity_positive", None]))
 def test_whatever_was_rejected_a_replay_after_the_fix_gives_what_the_fixed_code_gives(first, second, partly):
     stores, landing = StoresInMemory(), new_landing()

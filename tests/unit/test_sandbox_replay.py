@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from include.local.sandbox.instants import FOREVER, gmt
@@ -25,6 +25,7 @@ from include.local.sandbox.replay.replay import replay_shop
 from include.local.sandbox.shop import Collection, Shop
 from include.sources.files.online_retail.errors import ExportRefused
 from include.sources.files.online_retail.fees import kind_of
+from tests.properties import examples
 
 FIRST = ["InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country"]
 SECOND = ["Invoice", "StockCode", "Description", "Quantity", "InvoiceDate", "Price", "Customer ID", "Country"]
@@ -81,7 +82,7 @@ ROWS = st.lists(
 SHIPPING, FEES = {"POST"}, {"M", "BANK CHARGES"}
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(rows=ROWS)
 def test_every_line_is_sent_and_every_sum_is_that_of_the_distinct_lines(rows):
     shop = replay(text_of([list(row) for row in rows]))
@@ -128,7 +129,7 @@ def kind(stock_code: str) -> str:
     return "shipping_lines" if code in SHIPPING else "fee_lines" if code in FEES else "line_items"
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(rows=ROWS)
 def test_products_and_customers_are_those_of_the_lines(rows):
     shop = replay(text_of([list(row) for row in rows]))
@@ -156,7 +157,7 @@ def test_products_and_customers_are_those_of_the_lines(rows):
         assert customer["is_paying_customer"] == any(row[0][0] != "C" for row in own)
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(rows=ROWS)
 def test_the_same_export_twice_in_one_file_adds_nothing_but_duplicates(rows):
     text = text_of([list(row) for row in rows])

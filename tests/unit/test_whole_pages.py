@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from include.ingestion import judge
@@ -18,6 +18,7 @@ from include.ingestion.judge import judge_pages
 from include.sources.columns import ReadsColumns
 from include.sources.errors import ContractBroken
 from include.sources.source import Source
+from tests.properties import examples
 from tests.unit.hostile_pages import pages_of, places_in
 from tests.unit.source_pages import WINDOW, body_of, page, row, source
 
@@ -56,7 +57,6 @@ def check_equal(entity: str, bodies: list[bytes]) -> None:
 
 
 @pytest.mark.parametrize("entity", PARENTS)
-@settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_pages_of_any_bytes_give_the_same_whole_and_row_by_row(entity, data):
     bodies = data.draw(st.lists(pages_of(entity), min_size=1, max_size=3))
@@ -127,7 +127,7 @@ def likely_orders(draw) -> bytes:
     return body.encode()
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(bodies=st.lists(likely_orders(), min_size=1, max_size=3))
 def test_every_amount_price_time_and_text_is_read_alike_whole_and_row_by_row(bodies):
     try:
@@ -198,7 +198,7 @@ def pages_with_odd_values(draw, entity: str) -> bytes:
 
 
 @pytest.mark.parametrize("entity", PARENTS)
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(data=st.data())
 def test_odd_values_and_fields_that_come_twice_are_read_alike_whole_and_row_by_row(entity, data):
     body = data.draw(pages_with_odd_values(entity))
