@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from psycopg import sql
 
 from include.features.definitions.versions import ViewVersion, current_version
+from include.features.history import postgres_join
 from include.features.history.historical import get_historical_features
 from include.features.history.mirror import Mirror
 from tests.integration.history_oracle import (
@@ -73,8 +74,11 @@ def in_arrow(conn, dsn, table, wanted, **how) -> pa.Table:
 
 
 def over_two_connections(conn, dsn, table, wanted, **how) -> pa.Table:
+    """In chunks of few rows, so that each is searched as far back as the one before shows to be enough."""
     conn.commit()
-    return get_historical_features(conn, table, wanted, registry=REGISTRY, dsn=dsn, **how).to_arrow()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(postgres_join, "_ROWS_PER_CHUNK", max(3, len(table) // 100))
+        return get_historical_features(conn, table, wanted, registry=REGISTRY, dsn=dsn, **how).to_arrow()
 
 
 def to_a_table(conn, dsn, table, wanted, **how) -> pa.Table:

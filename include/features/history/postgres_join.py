@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import numpy as np
@@ -26,6 +27,10 @@ from include.features.history.spine import Spine
 
 Mode = Literal["as_known", "as_corrected"]
 _ROWS_PER_CHUNK = 32_768
+_MOSTLY = 0.9
+_LONGEST_BOUND = timedelta(days=3650)
+"""No bound is longer: it would pass over little, and time does not reach back for ever in Postgres."""
+_NEVER = np.iinfo(np.int64).max
 
 
 def pick_in_postgres(
@@ -46,9 +51,8 @@ def pick_in_postgres(
         register_arrays(conn)
 
     def take(conn: Connection, part: Numbers) -> None:
-        for start in range(0, len(part), _ROWS_PER_CHUNK):
-            for selection, own in zip(selections, picks, strict=True):
-                _pick_chunk(conn, selection, spine, part[start : start + _ROWS_PER_CHUNK], own, mode, known_at)
+        for selection, own in zip(selections, picks, strict=True):
+            _Search(conn, selection, spine, own, mode, known_at).pick(part)
 
     if len(connections) == 1:
         take(connections[0], parts[0])
@@ -59,11 +63,19 @@ def pick_in_postgres(
 
 
 def newest_eligible(
-    selection: Selection, *, spine: str, keys: Sequence[str], at: str, mode: Mode, known_at: datetime | None
+    selection: Selection,
+    *,
+    spine: str,
+    keys: Sequence[str],
+    at: str,
+    mode: Mode,
+    known_at: datetime | None,
+    within: timedelta | None = None,
 ) -> sql.Composed:
     """The subquery that picks the row for one row of the relation `spine`; used after LATERAL.
 
     :param keys: the columns of `spine` with the entity's join keys, in order, and `at` that with the instant.
+    :param within: how old a version may be, if that is bounded.
     """
     instant = sql.Identifier(spine, at)
     eligible: list[sql.Composable] = [
@@ -71,6 +83,9 @@ def newest_eligible(
         for key, column in zip(selection.view.entity.key_names, keys, strict=True)
     ]
     eligible.append(sql.SQL("versions.event_time <= {}").format(instant))
+    if within is not None:
+        bound = sql.SQL("versions.event_time >= {} - {}::interval")
+        eligible.append(bound.format(instant, sql.Literal(within)))
     if mode == "as_known":
         # IS TRUE keeps it from being a bound of the index, which Postgres would then search at twice the cost.
         eligible.append(sql.SQL("(versions.available_time <= {}) IS TRUE").format(instant))
@@ -86,52 +101,84 @@ def newest_eligible(
     ).format(history=selection.version.history, eligible=sql.SQL(" AND ").join(eligible))
 
 
-def _pick_chunk(
-    conn: Connection,
-    selection: Selection,
-    spine: Spine,
-    places: Numbers,
-    picks: Picks,
-    mode: Mode,
-    known_at: datetime | None,
-) -> None:
-    """Ask for one chunk; the columns of its answer are row numbers, event times, tombstones, then those of features."""
-    names = [f"key_{number}" for number in range(len(spine.keys))]
-    arrays = [sql.SQL("%b::{}[]").format(sql.SQL(KEY_TYPES[key.type])) for key in selection.view.entity.join_keys]
-    answers = [part for feature in selection.features for part in _answers(feature)]
-    query = sql.SQL(
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """One view's join over one connection."""
+
+    conn: Connection
+    selection: Selection
+    spine: Spine
+    picks: Picks
+    mode: Mode
+    known_at: datetime | None
+
+    def pick(self, places: Numbers) -> None:
+        """Put the picked rows for places of the spine's order."""
+        within = None
+        for start in range(0, len(places), _ROWS_PER_CHUNK):
+            chunk = places[start : start + _ROWS_PER_CHUNK]
+            ages = self._pick_chunk(chunk, within)
+            missed = np.flatnonzero(ages == _NEVER)
+            if within is not None and len(missed):
+                ages[missed] = self._pick_chunk(chunk[missed], None)
+            within = _enough(ages)
+
+    def _pick_chunk(self, places: Numbers, within: timedelta | None) -> Numbers:
+        """Ask for one chunk, and give how old what was found is in microseconds, `_NEVER` where nothing was.
+
+        The columns of the answer are row numbers, event times, tombstones, then those of features.
         """
-        SELECT
-            {answers}
-        FROM unnest({arrays}, %b::timestamptz[]) WITH ORDINALITY AS spine ({names}, at, row_number)
-        CROSS JOIN LATERAL ({picked}) AS picked
-        """
-    ).format(
-        answers=sql.SQL(",\n").join([sql.SQL(part) for part in _ROW_ANSWERS] + answers),
-        arrays=sql.SQL(", ").join(arrays),
-        names=sql.SQL(", ").join(map(sql.Identifier, names)),
-        picked=newest_eligible(selection, spine="spine", keys=names, at="at", mode=mode, known_at=known_at),
-    )
-    positions = spine.ordered[places]
-    parameters: list[Any] = [_parameter(key.take(pa.array(positions))) for key in spine.keys]
-    with conn.cursor(binary=True) as cursor:
-        cursor.execute(query, [*parameters, Instants(spine.instants[positions])])
-        result = cursor.pgresult
-        assert result is not None
-        values = [result.get_value(0, number) for number in range(result.nfields)]
-    rows = decoded(values[0], "i8")
-    features: dict[str, Values] = {}
-    place = len(_ROW_ANSWERS)
-    for feature in selection.features:
-        kind = _KINDS[feature.type]
-        features[feature.name] = values_of(values[place : place + width_of(kind)], kind=kind, rows=rows)
-        place += width_of(kind)
-    picks.put(
-        places[rows - 1],
-        event_times=decoded(values[1], "i8") + POSTGRES_EPOCH,
-        is_tombstone=decoded(values[2], "?"),
-        features=features,
-    )
+        positions = self.spine.ordered[places]
+        instants = self.spine.instants[positions]
+        parameters: list[Any] = [_parameter(key.take(pa.array(positions))) for key in self.spine.keys]
+        with self.conn.cursor(binary=True) as cursor:
+            cursor.execute(self._query(within), [*parameters, Instants(instants)])
+            result = cursor.pgresult
+            assert result is not None
+            values = [result.get_value(0, number) for number in range(result.nfields)]
+        rows = decoded(values[0], "i8")
+        event_times = decoded(values[1], "i8") + POSTGRES_EPOCH
+        features: dict[str, Values] = {}
+        place = len(_ROW_ANSWERS)
+        for feature in self.selection.features:
+            kind = _KINDS[feature.type]
+            features[feature.name] = values_of(values[place : place + width_of(kind)], kind=kind, rows=rows)
+            place += width_of(kind)
+        self.picks.put(
+            places[rows - 1], event_times=event_times, is_tombstone=decoded(values[2], "?"), features=features
+        )
+        ages = np.full(len(places), _NEVER)
+        ages[rows - 1] = instants[rows - 1] - event_times
+        return ages
+
+    def _query(self, within: timedelta | None) -> sql.Composed:
+        names = [f"key_{number}" for number in range(len(self.spine.keys))]
+        join_keys = self.selection.view.entity.join_keys
+        arrays = [sql.SQL("%b::{}[]").format(sql.SQL(KEY_TYPES[key.type])) for key in join_keys]
+        answers = [part for feature in self.selection.features for part in _answers(feature)]
+        picked = newest_eligible(
+            self.selection, spine="spine", keys=names, at="at", mode=self.mode, known_at=self.known_at, within=within
+        )
+        return sql.SQL(
+            """
+            SELECT
+                {answers}
+            FROM unnest({arrays}, %b::timestamptz[]) WITH ORDINALITY AS spine ({names}, at, row_number)
+            CROSS JOIN LATERAL ({picked}) AS picked
+            """
+        ).format(
+            answers=sql.SQL(",\n").join([sql.SQL(part) for part in _ROW_ANSWERS] + answers),
+            arrays=sql.SQL(", ").join(arrays),
+            names=sql.SQL(", ").join(map(sql.Identifier, names)),
+            picked=picked,
+        )
+
+
+def _enough(ages: Numbers) -> timedelta | None:
+    """How far back to search for rows like these: twice as far as most of them needed; None is without a bound."""
+    most = np.partition(ages, int(len(ages) * _MOSTLY))[int(len(ages) * _MOSTLY)]
+    bound = None if most == _NEVER else timedelta(microseconds=2 * int(most))
+    return bound if bound is not None and bound <= _LONGEST_BOUND else None
 
 
 _KINDS: dict[FeatureType, str] = {"integer": "i8", "number": "f8", "money": "f8", "text": "text"}
