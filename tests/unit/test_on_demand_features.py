@@ -57,15 +57,26 @@ def table_of(rows: Sequence[Row]) -> pa.Table:
             "at": pa.array([row[0] for row in rows], INSTANT),
             "customer_rfm__event_time": pa.array([row[1] for row in rows], INSTANT),
             "recency_days": pa.array([row[2] for row in rows], pa.float64()),
+            "customer_engagement__event_time": pa.array([row[1] for row in rows], INSTANT),
+            "days_since_last_visit": pa.array([None if row[2] is None else row[2] / 2 for row in rows], pa.float64()),
+            "customer_lifetime__event_time": pa.array([row[1] for row in rows], INSTANT),
+            "repeat_purchase_days": pa.array([3] * len(rows), pa.int64()),
+            "lifetime_age_days": pa.array([100] * len(rows), pa.int64()),
         }
     )
 
 
 def plainly(at: datetime, snapshot: datetime | None, recency_days: float | None) -> dict[str, Any]:
     angle = math.tau * at.hour / 24
-    is_known = snapshot is not None and recency_days is not None
+    bought = visited = None
+    if snapshot is not None and recency_days is not None:
+        elapsed = float((at - snapshot) // MICROSECOND) / 86_400e6
+        bought, visited = recency_days + elapsed, recency_days / 2 + elapsed
+    rate = (3 + 1) / (100 + 60)
     return {
-        "recency_days_now": recency_days + float((at - snapshot) // MICROSECOND) / 86_400e6 if is_known else None,
+        "recency_days_now": bought,
+        "expected_purchases_since_activity": None if bought is None else rate * min(bought, visited),
+        "expected_purchases_before_visit": None if bought is None else rate * max(bought - visited, 0.0),
         "request_hour": at.hour,
         "request_weekday": at.isoweekday(),
         "request_is_weekend": int(at.weekday() in (5, 6)),
@@ -119,7 +130,13 @@ def test_a_million_rows_are_bit_for_bit_those_computed_one_at_a_time():
             INSTANT
         ),
         "recency_days": pa.array(rng.exponential(90, count), mask=rng.random(count) < 0.1),
+        "days_since_last_visit": pa.array(rng.exponential(30, count), mask=rng.random(count) < 0.1),
+        "repeat_purchase_days": pa.array(rng.integers(0, 30, count)),
+        "lifetime_age_days": pa.array(rng.integers(0, 700, count)),
     }
+    columns["customer_engagement__event_time"] = columns["customer_lifetime__event_time"] = columns[
+        "customer_rfm__event_time"
+    ]
     table = pa.table(columns)
     together = compute_on_demand(ALL, table)
     for position in rng.choice(count, 2000, replace=False).tolist():
@@ -136,6 +153,15 @@ def test_recency_grows_by_the_time_since_the_snapshot_and_is_null_where_the_view
     )  # outside of its ttl: a snapshot was picked, its features are null
     found = compute_on_demand([ON_DEMAND_FEATURES["recency_days_now"]], table_of(rows))
     assert found["recency_days_now"].to_pylist() == [2.75, 2.5, None, None]
+
+
+def test_a_silence_is_told_by_purchases_only_where_no_visit_is_known():
+    table = table_of([(datetime(2024, 3, 31, tzinfo=UTC), datetime(2024, 3, 31, tzinfo=UTC), 40.0)])
+    place = table.schema.get_field_index("days_since_last_visit")
+    unseen = table.set_column(place, "days_since_last_visit", pa.array([None], pa.float64()))
+    found = compute_on_demand(ALL, unseen)
+    assert found["expected_purchases_since_activity"].to_pylist() == [4 / 160 * 40]
+    assert found["expected_purchases_before_visit"].to_pylist() == [None]
 
 
 def test_sine_and_cosine_of_the_hours_go_round_the_circle_without_a_negative_zero():
@@ -169,7 +195,12 @@ def test_inputs_are_named_once_in_the_order_first_asked_for():
 
     first, second = feature("first", "view_b:x", "view_a:x"), feature("second", "view_a:y", "view_b:x")
     assert inputs_of([first, second]) == ("view_b:x", "view_a:x", "view_a:y")
-    assert inputs_of(ALL) == ("customer_rfm:recency_days",)
+    assert inputs_of(ALL) == (
+        "customer_rfm:recency_days",
+        "customer_engagement:days_since_last_visit",
+        "customer_lifetime:repeat_purchase_days",
+        "customer_lifetime:lifetime_age_days",
+    )
     assert inputs_of([]) == ()
 
 

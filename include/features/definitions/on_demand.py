@@ -113,6 +113,42 @@ def _recency_days_now(inputs: pa.RecordBatch) -> pa.Array:
     return pc.add(inputs["recency_days"], pa.array(days, from_pandas=True))
 
 
+def _days(inputs: pa.RecordBatch, view: str, feature: str) -> npt.NDArray[np.float64]:
+    """A time since something that a view tells at its snapshot, in days, at the instant of the request; NaN if null."""
+    elapsed = pc.subtract(inputs["at"], inputs[f"{view}__event_time"]).view(pa.int64())
+    known = inputs[feature].cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return known + elapsed.to_numpy(zero_copy_only=False) / 86_400_000_000
+
+
+def _purchases_to_expect(inputs: pa.RecordBatch, days: npt.NDArray[np.float64]) -> pa.Array:
+    """So many days at the customer's own rate, as if each had been seen to buy once more, in 60 days more."""
+    bought, age = (
+        inputs[name].cast(pa.float64()).to_numpy(zero_copy_only=False)
+        for name in ("repeat_purchase_days", "lifetime_age_days")
+    )
+    return pa.array((bought + 1) / (age + 60) * days, from_pandas=True)
+
+
+def _expected_since_activity(inputs: pa.RecordBatch) -> pa.Array:
+    bought = _days(inputs, "customer_rfm", "recency_days")
+    visited = _days(inputs, "customer_engagement", "days_since_last_visit")
+    return _purchases_to_expect(inputs, np.fmin(bought, visited))
+
+
+def _expected_before_visit(inputs: pa.RecordBatch) -> pa.Array:
+    bought = _days(inputs, "customer_rfm", "recency_days")
+    visited = _days(inputs, "customer_engagement", "days_since_last_visit")
+    return _purchases_to_expect(inputs, np.maximum(bought - visited, 0.0))
+
+
+_HABITS = (
+    "customer_rfm:recency_days",
+    "customer_engagement:days_since_last_visit",
+    "customer_lifetime:repeat_purchase_days",
+    "customer_lifetime:lifetime_age_days",
+)
+
+
 def _microseconds(inputs: pa.RecordBatch) -> npt.NDArray[np.int64]:
     """The instants as microseconds since 1970-01-01, a Thursday."""
     return inputs["at"].view(pa.int64()).to_numpy()
@@ -154,6 +190,22 @@ ON_DEMAND_FEATURES: dict[str, OnDemandFeature] = _by_name(
         description="time since the last purchase that the snapshot knew, at the instant of the request",
         inputs=("customer_rfm:recency_days",),
         compute=_recency_days_now,
+    ),
+    OnDemandFeature(
+        name="expected_purchases_since_activity",
+        type="number",
+        unit="purchases",
+        description="purchases to be expected of the customer's own rate in the time since the last visit or purchase",
+        inputs=_HABITS,
+        compute=_expected_since_activity,
+    ),
+    OnDemandFeature(
+        name="expected_purchases_before_visit",
+        type="number",
+        unit="purchases",
+        description="purchases to be expected of the customer's own rate from the last purchase to the last visit",
+        inputs=_HABITS,
+        compute=_expected_before_visit,
     ),
     OnDemandFeature(
         name="request_hour",

@@ -13,7 +13,9 @@ from include.features.registry import REGISTRY
 from include.models.churn.model import SEASON_INPUT
 
 RECENCY = "recency_days_now"
-ON_DEMAND = (RECENCY, SEASON_INPUT)
+SILENCE = ("expected_purchases_since_activity", "expected_purchases_before_visit")
+"""How long a silence is for this customer: the same weeks say more of one who used to come often."""
+ON_DEMAND = (RECENCY, *SILENCE, SEASON_INPUT)
 SERVICE = REGISTRY.service("churn")
 CORE_VIEW = "customer_rfm"
 """Who has no row of this view at a snapshot is not asked about; other views may lack rows, or have none at all."""
@@ -49,7 +51,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "average_unit_price_365d": ("average_unit_price_365d",),
     "discount_share_365d": ("discount_share_365d", "discounted_order_share_365d"),
     "product_repeat_share_365d": ("product_repeat_share_365d", "product_repeat_share_ever"),
-    "days_since_last_visit": ("days_since_last_visit",),
+    "days_since_last_visit": ("days_since_last_visit", *SILENCE),
     "session_count_90d": (
         "session_count_90d", "session_count_30d", "event_count_30d", "event_count_90d", "product_viewed_count_30d",
         "product_viewed_count_90d", "distinct_viewed_product_count_30d",
