@@ -16,7 +16,7 @@ PROVENANCE = "'test', '2000-01-01Z', '00000000-0000-0000-0000-000000000000', '20
 
 
 def rows_of(conn: Connection, view: FeatureView, snapshots: Sequence[datetime], keys: Sequence[int]) -> Rows:
-    """The features by key and snapshot."""
+    """The features by key and snapshot, in that order."""
     (name,) = view.entity.key_names
     conn.execute("DROP TABLE IF EXISTS pg_temp.snapshots, pg_temp.entities")
     conn.execute(
@@ -27,7 +27,7 @@ def rows_of(conn: Connection, view: FeatureView, snapshots: Sequence[datetime], 
         rows = cursor.execute(view.query).fetchall()  # type: ignore[call-overload]
     by_key = {(row.pop(name), row.pop("snapshot_at").astimezone(UTC)): row for row in rows}
     assert len(by_key) == len(rows), "a key has two rows at a snapshot"
-    return by_key
+    return dict(sorted(by_key.items()))
 
 
 def assert_same_to_the_bit(found: dict[str, Any], expected: dict[str, Any], *, where: object) -> None:

@@ -40,7 +40,8 @@ def write_first_builds(conn: Connection, version: ViewVersion, *, seq: int, writ
     # Asked for by key, a query that works key by key gives its rows so anyway, and only those of one key are left to
     # be sorted; without being asked, Postgres forgets the order and sorts all of them.
     rows = sql.SQL("({}\nORDER BY {}) AS computed").format(sql.SQL(version.view.query), version.keys)
-    return _write_first_builds(conn, version, rows, seq=seq, written_at=written_at)
+    order = _BY_KEY if version.view.is_newest_first else _NEWEST_FIRST
+    return _write_first_builds(conn, version, rows, order=order, seq=seq, written_at=written_at)
 
 
 def write_computed_first_builds(conn: Connection, version: ViewVersion, *, seq: int, written_at: datetime) -> Written:
@@ -48,11 +49,15 @@ def write_computed_first_builds(conn: Connection, version: ViewVersion, *, seq: 
     rows = sql.SQL(
         "computed WHERE snapshot_at IN (SELECT planned.snapshot_at FROM planned WHERE planned.is_first_build)"
     )
-    return _write_first_builds(conn, version, rows, seq=seq, written_at=written_at)
+    return _write_first_builds(conn, version, rows, order=_NEWEST_FIRST, seq=seq, written_at=written_at)
+
+
+_BY_KEY = "ORDER BY {keys}"
+_NEWEST_FIRST = "ORDER BY {keys}, snapshot_at DESC"
 
 
 def _write_first_builds(
-    conn: Connection, version: ViewVersion, rows: sql.Composable, *, seq: int, written_at: datetime
+    conn: Connection, version: ViewVersion, rows: sql.Composable, *, order: str, seq: int, written_at: datetime
 ) -> Written:
     count = conn.execute(
         sql.SQL(
@@ -61,9 +66,10 @@ def _write_first_builds(
             SELECT
                 {keys}, snapshot_at, snapshot_at + {lag}, {written_at}::timestamptz, {seq}::bigint, false, {features}
             FROM {rows}
-            ORDER BY {keys}, snapshot_at DESC
+            {order}
             """
         ).format(
+            order=sql.SQL(order).format(keys=version.keys),
             history=version.history,
             keys=version.keys,
             features=version.features,

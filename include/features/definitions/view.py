@@ -62,6 +62,9 @@ class FeatureView:
     :param reads: the relations of the warehouse that it reads; changes in them make its rows stale.
     :param is_ranked: its features compare each key with all others at the snapshot. A changed fact then makes the
         snapshot's rows of all keys stale, and a single key cannot be pushed.
+    :param is_newest_first: asked for its rows by key, the query gives those of a key from the newest snapshot to the
+        oldest, as history keeps them, so that a build need not sort each row. That is about speed, and no more: were
+        it not so, the index of history would grow in a worse order.
     :param memory: how long a fact is felt: a fact at e changes no row later than e + memory. None is for ever.
     :param lag: how long after its snapshot a row counts as known when it was built on time. Zero says "at once": the
         snapshot's facts are all before it. A decision that is taken between midnight and the end of the nightly build
@@ -81,6 +84,7 @@ class FeatureView:
     owner: str
     tags: tuple[str, ...] = ()
     is_ranked: bool = False
+    is_newest_first: bool = False
     memory: timedelta | None = None
     lag: timedelta = timedelta(0)
     ttl: timedelta | None = None

@@ -37,6 +37,7 @@ CUSTOMER_ACTIVITY = FeatureView(
         Feature("recency_over_typical_gap", "number", "ratio", "time since the last purchase over the typical gap"),
     ),
     reads=("shop.orders", "shop.order_lines", "shop.refunds", "shop.events"),
+    is_newest_first=True,
     description="What customers did in the last 30, 90 and 365 days, and how regularly they buy.",
     owner="growth",
     tags=("churn",),

@@ -86,6 +86,7 @@ CUSTOMER_BASKET = FeatureView(
         ),
     ),
     reads=("shop.orders", "shop.order_lines", "shop.refunds", "shop.product_versions"),
+    is_newest_first=True,
     description="What customers buy, how much of it at once, at what discount, and what they give back.",
     owner="growth",
     tags=("basket",),

@@ -57,6 +57,7 @@ CUSTOMER_ENGAGEMENT = FeatureView(
         Feature("days_since_last_visit", "number", "days", "time since the last event of any kind"),
     ),
     reads=("shop.events",),
+    is_newest_first=True,
     description="What customers do on the site: events, sessions, carts left behind, sessions that end in an order.",
     owner="growth",
     tags=("engagement",),

@@ -67,6 +67,7 @@ CUSTOMER_LIFETIME = FeatureView(
         Feature("lifetime_refund_count", "integer", "refunds", "refunds ever"),
     ),
     reads=("shop.orders", "shop.refunds"),
+    is_newest_first=True,
     description="How long customers have been customers, how often they came back, and what they paid so far.",
     owner="growth",
     tags=("lifetime value",),

@@ -257,27 +257,49 @@ category_states AS (
     WINDOW category_changes AS (PARTITION BY customer_id, category ORDER BY point_number)
 ),
 
-categories_at_points AS (
+-- Ranked once, not at each point: the greater amount first, of equal ones the first by name, byte by byte.
+ranked_categories AS MATERIALIZED (
     SELECT
-        category_states.customer_id,
-        spread.point_number,
-        category_states.category,
-        category_states.amount
+        customer_id,
+        category,
+        amount,
+        first_point,
+        last_point,
+        row_number() OVER (
+            PARTITION BY customer_id ORDER BY amount DESC, category COLLATE "C" ASC, first_point ASC
+        ) AS category_rank
     FROM category_states
-    CROSS JOIN generate_series(category_states.first_point, category_states.last_point) AS spread (point_number)
-    WHERE category_states.line_count > 0
+    WHERE line_count > 0
 ),
 
--- Of equal ones the first by name, byte by byte.
-favourites AS (
+categories_at_points AS (
+    SELECT
+        customer_id,
+        category_rank,
+        generate_series(first_point, last_point) AS point_number
+    FROM ranked_categories
+),
+
+points AS (
     SELECT
         customer_id,
         point_number,
-        (array_agg(category ORDER BY amount DESC, category COLLATE "C" ASC))[1] AS category,
-        max(amount) AS amount,
-        count(*)::INTEGER AS category_count
+        min(category_rank) AS category_rank,
+        count(*) AS category_count
     FROM categories_at_points
     GROUP BY customer_id, point_number
+),
+
+favourites AS (
+    SELECT
+        points.customer_id,
+        points.point_number,
+        points.category_count,
+        ranked_categories.category,
+        ranked_categories.amount
+    FROM points
+    INNER JOIN ranked_categories
+        ON points.customer_id = ranked_categories.customer_id AND points.category_rank = ranked_categories.category_rank
 ),
 
 states AS (
@@ -346,27 +368,32 @@ features AS MATERIALIZED (
     LEFT JOIN favourites
         ON states.customer_id = favourites.customer_id AND states.point_number = favourites.point_number
     WHERE states.order_count > 0 AND states.first_number <= states.last_number
-    ORDER BY states.customer_id
+),
+
+-- The newest snapshot first, as history keeps them.
+spread AS (
+    SELECT
+        features.*,
+        generate_series(features.last_number, features.first_number, -1) AS snapshot_number
+    FROM features
+    ORDER BY features.customer_id ASC, features.first_number DESC
 )
 
 SELECT
-    features.customer_id,
-    seen.snapshot_at,
-    features.distinct_category_count_365d,
-    features.favourite_category_365d,
-    features.favourite_category_share_365d,
-    features.distinct_product_count_ever,
-    features.product_concentration_ever,
-    features.units_per_order_365d,
-    features.lines_per_order_365d,
-    features.average_unit_price_365d,
-    features.discounted_order_share_365d,
-    features.discount_share_365d,
-    features.refunded_value_share_365d,
-    features.refunded_order_share_ever,
-    features.product_repeat_share_365d,
-    features.product_repeat_share_ever
-FROM features
-CROSS JOIN LATERAL unnest(
-    (SELECT timeline.instants FROM timeline)[features.first_number:features.last_number]
-) AS seen (snapshot_at)
+    customer_id,
+    distinct_category_count_365d,
+    favourite_category_365d,
+    favourite_category_share_365d,
+    distinct_product_count_ever,
+    product_concentration_ever,
+    units_per_order_365d,
+    lines_per_order_365d,
+    average_unit_price_365d,
+    discounted_order_share_365d,
+    discount_share_365d,
+    refunded_value_share_365d,
+    refunded_order_share_ever,
+    product_repeat_share_365d,
+    product_repeat_share_ever,
+    (SELECT timeline.instants FROM timeline)[snapshot_number] AS snapshot_at
+FROM spread

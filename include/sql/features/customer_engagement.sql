@@ -312,35 +312,39 @@ features AS MATERIALIZED (
         coalesce(product_count_30, 0)::INTEGER AS distinct_viewed_product_count_30d
     FROM states
     WHERE last_visit_at IS NOT NULL
-    ORDER BY customer_id
+),
+
+-- The newest snapshot first, as history keeps them.
+spread AS (
+    SELECT
+        features.*,
+        generate_series(features.last_number, features.first_number, -1) AS snapshot_number
+    FROM features
+    ORDER BY features.customer_id ASC, features.first_number DESC
 )
 
 SELECT
-    features.customer_id,
-    seen.snapshot_at,
-    features.product_viewed_count_7d,
-    features.product_viewed_count_30d,
-    features.product_viewed_count_90d,
-    features.product_added_count_7d,
-    features.product_added_count_30d,
-    features.product_added_count_90d,
-    features.checkout_started_count_7d,
-    features.checkout_started_count_30d,
-    features.checkout_started_count_90d,
-    features.order_completed_count_7d,
-    features.order_completed_count_30d,
-    features.order_completed_count_90d,
-    features.session_count_30d,
-    features.session_count_90d,
-    features.cart_abandonment_share_30d,
-    features.cart_abandonment_share_90d,
-    features.session_conversion_share_30d,
-    features.session_conversion_share_90d,
-    features.distinct_viewed_product_count_30d,
-    (seen.snapshot_microseconds - features.last_visit_microseconds)::DOUBLE PRECISION
+    customer_id,
+    product_viewed_count_7d,
+    product_viewed_count_30d,
+    product_viewed_count_90d,
+    product_added_count_7d,
+    product_added_count_30d,
+    product_added_count_90d,
+    checkout_started_count_7d,
+    checkout_started_count_30d,
+    checkout_started_count_90d,
+    order_completed_count_7d,
+    order_completed_count_30d,
+    order_completed_count_90d,
+    session_count_30d,
+    session_count_90d,
+    cart_abandonment_share_30d,
+    cart_abandonment_share_90d,
+    session_conversion_share_30d,
+    session_conversion_share_90d,
+    distinct_viewed_product_count_30d,
+    (SELECT timeline.instants FROM timeline)[snapshot_number] AS snapshot_at,
+    ((SELECT timeline.microseconds FROM timeline)[snapshot_number] - last_visit_microseconds)::DOUBLE PRECISION
     / 86400000000 AS days_since_last_visit
-FROM features
-CROSS JOIN LATERAL unnest(
-    (SELECT timeline.instants FROM timeline)[features.first_number:features.last_number],
-    (SELECT timeline.microseconds FROM timeline)[features.first_number:features.last_number]
-) AS seen (snapshot_at, snapshot_microseconds)
+FROM spread

@@ -148,30 +148,33 @@ features AS MATERIALIZED (
         coalesce(refund_count, 0)::INTEGER AS lifetime_refund_count
     FROM states
     WHERE first_paid_at IS NOT NULL
-    ORDER BY customer_id
+),
+
+-- The newest snapshot first, as history keeps them.
+spread AS (
+    SELECT
+        features.*,
+        generate_series(features.last_number, features.first_number, -1) AS snapshot_number
+    FROM features
+    ORDER BY features.customer_id ASC, features.first_number DESC
 )
 
 SELECT
-    features.customer_id,
-    seen.snapshot_at,
-    features.repeat_purchase_days,
-    features.lifetime_recency_days,
-    features.historic_value_amount,
-    features.lifetime_paid_amount,
-    features.average_order_amount,
-    features.average_repeat_day_amount,
-    features.first_order_amount,
-    features.last_order_amount,
-    features.largest_order_amount,
-    features.days_to_second_purchase,
-    features.largest_gap_days,
-    features.lifetime_refund_count,
-    seen.snapshot_on - features.first_paid_on AS lifetime_age_days,
-    (seen.snapshot_microseconds - features.first_paid_microseconds)::DOUBLE PRECISION
+    customer_id,
+    repeat_purchase_days,
+    lifetime_recency_days,
+    historic_value_amount,
+    lifetime_paid_amount,
+    average_order_amount,
+    average_repeat_day_amount,
+    first_order_amount,
+    last_order_amount,
+    largest_order_amount,
+    days_to_second_purchase,
+    largest_gap_days,
+    lifetime_refund_count,
+    (SELECT timeline.instants FROM timeline)[snapshot_number] AS snapshot_at,
+    (SELECT timeline.days FROM timeline)[snapshot_number] - first_paid_on AS lifetime_age_days,
+    ((SELECT timeline.microseconds FROM timeline)[snapshot_number] - first_paid_microseconds)::DOUBLE PRECISION
     / 86400000000 AS lifetime_tenure_days
-FROM features
-CROSS JOIN LATERAL unnest(
-    (SELECT timeline.instants FROM timeline)[features.first_number:features.last_number],
-    (SELECT timeline.days FROM timeline)[features.first_number:features.last_number],
-    (SELECT timeline.microseconds FROM timeline)[features.first_number:features.last_number]
-) AS seen (snapshot_at, snapshot_on, snapshot_microseconds)
+FROM spread
