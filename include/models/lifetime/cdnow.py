@@ -32,13 +32,9 @@ def read_purchases(path: Path, *, until: str = "1997-09-30") -> Purchases:
 
     :raises ValueError: a line is not of that layout.
     """
-    lines = pd.read_csv(path, sep=r"\s+", header=None, dtype={0: str, 1: str, 2: str})
-    if lines.shape[1] != 5:
-        raise ValueError(f"{path} has {lines.shape[1]} columns; expected master id, sample id, yyyymmdd, count, amount")
-    lines.columns = ["master_id", "customer", "day", "count", "amount"]
-    lines["day"] = pd.to_datetime(lines["day"], format="%Y%m%d")
     end = pd.Timestamp(until)
-    days = lines[lines["day"] <= end].groupby(["customer", "day"])["amount"].sum().reset_index()
+    days = read_days(path)
+    days = days[days["day"] <= end]
     first = days.groupby("customer")["day"].transform("min")
     again = days[days["day"] > first].groupby("customer")
     customers = days.groupby("customer")["day"].agg(["min", "max"])
@@ -49,6 +45,19 @@ def read_purchases(path: Path, *, until: str = "1997-09-30") -> Purchases:
         T=_weeks(end - customers["min"]),
         average_value=again["amount"].mean().reindex(customers.index, fill_value=0.0).to_numpy(dtype=np.float64),
     )
+
+
+def read_days(path: Path) -> pd.DataFrame:
+    """Per customer and day with a purchase (`customer`, `day`) what was spent (`amount`).
+
+    :raises ValueError: a line is not of that layout.
+    """
+    lines = pd.read_csv(path, sep=r"\s+", header=None, dtype={0: str, 1: str, 2: str})
+    if lines.shape[1] != 5:
+        raise ValueError(f"{path} has {lines.shape[1]} columns; expected master id, sample id, yyyymmdd, count, amount")
+    lines.columns = ["master_id", "customer", "day", "count", "amount"]
+    lines["day"] = pd.to_datetime(lines["day"], format="%Y%m%d")
+    return lines.groupby(["customer", "day"])["amount"].sum().reset_index()
 
 
 def _weeks(lengths: pd.Series) -> Floats:
