@@ -66,7 +66,8 @@ def crown(
 ) -> Champion:
     """Fit a model on the training set, enter it everywhere, and make it champion."""
     training, _ = read_training_rows(conn, training_set_id=training_set_id, storage=storage)
-    model = fit_candidate("logistic", LabelledRows(training), horizon_days=HORIZON.days, seed=len(model_id))
+    fitted = fit_candidate("logistic", LabelledRows(training), horizon_days=HORIZON.days, seed=len(model_id))
+    model = fitted.with_deciles(training)
     kept = registry.register("churn", model, model_id=model_id, parameters={}, metrics={}, tags={}, card="of tests")
     conn.execute(
         """

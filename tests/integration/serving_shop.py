@@ -62,7 +62,7 @@ def train_model(conn: Connection, orders: Sequence[Order], *, name: str = "logis
     )
     wanted = [*REGISTRY.service("churn").features, *ON_DEMAND]
     joined = get_historical_features(conn, spine, wanted, timestamp_column="at").to_arrow()
-    return fit_candidate(name, LabelledRows(joined), horizon_days=HORIZON.days, seed=1)
+    return fit_candidate(name, LabelledRows(joined), horizon_days=HORIZON.days, seed=1).with_deciles(joined)
 
 
 def fill_tables(conn: Connection) -> None:

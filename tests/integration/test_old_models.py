@@ -60,7 +60,7 @@ def train(conn, bought: list[Order]) -> ChurnModel:
     later = {order.customer_id for order in bought if order.paid_at and order.paid_at >= TRAINED_AT}
     rows = rows_at(conn, TRAINED_AT, [*REGISTRY.service("churn").features, *ON_DEMAND])
     rows = rows.append_column("is_churned", pa.array([customer not in later for customer in CUSTOMERS]))
-    return fit_candidate("blend", LabelledRows(rows), horizon_days=90, seed=1)
+    return fit_candidate("blend", LabelledRows(rows), horizon_days=90, seed=1).with_deciles(rows)
 
 
 def test_the_champion_reads_the_version_it_was_trained_on_from_history_and_online(

@@ -22,8 +22,9 @@ from tests.properties import examples
 from tests.unit.churn_rows import made_up_rows
 
 ROWS = made_up_rows(seed=1, customers=250)
-MODELS = fit_candidates(CANDIDATES, ROWS, horizon_days=90, seed=0)
 TABLE = ROWS.table
+FITTED = fit_candidates(CANDIDATES, ROWS, horizon_days=90, seed=0)
+MODELS = {name: model.with_deciles(TABLE) for name, model in FITTED.items()}
 SEASON = Calibration(0.9, 0.1, tuple(1 + 0.3 * math.sin(day / 58) for day in range(366)))
 MODEL = replace(MODELS["blend"], calibration=SEASON)
 BATCHES = {name: replace(model, calibration=SEASON).score(TABLE) for name, model in MODELS.items()}

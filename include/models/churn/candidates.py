@@ -88,6 +88,8 @@ def fit_candidate(
 ) -> ChurnModel:
     """A candidate fitted on rows, not calibrated: its log-odds are those of the season it was trained in.
 
+    It knows no deciles yet.
+
     :param name: one of `CANDIDATES`.
     :param versions: per view the version whose features these are; by default 1.
     """
@@ -107,7 +109,7 @@ def fit_candidates(
     matrix = columns.matrix(rows.table)
     purchases = _fit_purchases(columns, matrix, rows, horizon_days=horizon_days)
     frame = _frame(columns, matrix, purchases, horizon_days=horizon_days, versions=versions or {})
-    seen = frame.seen(matrix)
+    seen = frame.seen(matrix, in_place=True)
     needed = {part for name in names for part in MADE_OF[name]}
     fitted: dict[str, Part] = {}
     if LOGISTIC in needed:
@@ -116,7 +118,7 @@ def fit_candidates(
         fitted[BOOSTING] = fit_trees(seen, rows.outcomes, seed=seed)
     if BG_NBD in needed:
         fitted[BG_NBD] = _LastColumn() if purchases else _Nothing()
-    return {name: _with_parts(frame, tuple(fitted[part] for part in MADE_OF[name]), matrix) for name in names}
+    return {name: _with_parts(frame, tuple(fitted[part] for part in MADE_OF[name])) for name in names}
 
 
 @dataclass(frozen=True)
@@ -296,6 +298,5 @@ def _wanted(name: str, versions: dict[str, int]) -> str:
     return f"{view}@{versions.get(view, 1)}:{name}" if view else name
 
 
-def _with_parts(frame: ChurnModel, parts: tuple[Part, ...], matrix: Matrix) -> ChurnModel:
-    model = replace(frame, parts=parts, weights=(1 / len(parts),) * len(parts))
-    return model.with_deciles_of(matrix)
+def _with_parts(frame: ChurnModel, parts: tuple[Part, ...]) -> ChurnModel:
+    return replace(frame, parts=parts, weights=(1 / len(parts),) * len(parts))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 Matrix = npt.NDArray[np.float64]
 Vector = npt.NDArray[np.float64]
@@ -33,9 +34,11 @@ class InputColumns:
     def matrix(self, rows: pa.Table) -> Matrix:
         """One row per row of the table; NaN where it is null, and for a text that training never saw.
 
+        Each column lies in one piece, as it is in the table and as medians and bins of boostings look at it.
+
         :raises MissingInput: a column is not there; the text names it.
         """
-        matrix = np.empty((len(rows), len(self.names)))
+        matrix = np.empty((len(rows), len(self.names)), order="F")
         for number, name in enumerate(self.names):
             place = rows.schema.get_field_index(name)
             if place < 0:
@@ -51,8 +54,8 @@ class InputColumns:
             if column.type == pa.bool_() or pa.types.is_decimal(column.type):
                 column = column.cast(pa.float64())
             return column.to_numpy()
-        places = {value: float(place) for place, value in enumerate(known)}
-        return np.array([places.get(value, np.nan) for value in column.to_pylist()])
+        places = pc.index_in(column.cast(pa.string()), value_set=pa.array(known, pa.string()))
+        return places.cast(pa.float64()).to_numpy()
 
     def __len__(self) -> int:
         return len(self.names)

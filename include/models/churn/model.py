@@ -148,12 +148,7 @@ class ChurnModel:
     def with_deciles(self, rows: pa.Table) -> ChurnModel:
         """The model with the bounds of the tenths of its scores of some rows; of many, of every so many of them."""
         every = np.arange(0, len(rows), max(1, len(rows) // _ROWS_FOR_DECILES))
-        return self.with_deciles_of(self.columns.matrix(rows.take(pa.array(every))))
-
-    def with_deciles_of(self, matrix: Matrix) -> ChurnModel:
-        """The same from the matrix of inputs; where there are many rows, of every so many of them."""
-        probability = self.probabilities_of(matrix[:: max(1, len(matrix) // _ROWS_FOR_DECILES)])
-        bounds = np.quantile(probability, np.arange(1, 10) / 10)
+        bounds = np.quantile(self.probabilities(rows.take(pa.array(every))), np.arange(1, 10) / 10)
         return replace(self, decile_bounds=tuple(float(bound) for bound in bounds))
 
     def raw_log_odds(self, matrix: Matrix) -> Vector:
@@ -162,12 +157,19 @@ class ChurnModel:
         opinions = np.stack([part.log_odds(seen) for part in self.parts], axis=1)
         return in_order(0.0, opinions * np.asarray(self.weights))
 
-    def seen(self, matrix: Matrix) -> Matrix:
-        """The matrix that the parts see: without the season, and with the opinion of `purchases`."""
+    def seen(self, matrix: Matrix, *, in_place: bool = False) -> Matrix:
+        """The matrix that the parts see: without the season, and with the opinion of `purchases`.
+
+        :param in_place: the matrix may be written over, which spares a copy of it.
+        """
         own = matrix[:, :-1] if self.has_season else matrix
         if self.purchases is None:
-            return np.ascontiguousarray(own)
-        return np.concatenate([own, self.purchases.log_odds(matrix)[:, None]], axis=1)
+            return own
+        opinion = self.purchases.log_odds(matrix)
+        if in_place and self.has_season:
+            matrix[:, -1] = opinion
+            return matrix
+        return np.concatenate([own, opinion[:, None]], axis=1)
 
     def calibrated(self, calibration: Calibration) -> ChurnModel:
         """The same model with another calibration."""
