@@ -7,6 +7,7 @@ learn from. `blend` is the mean of the log-odds of the first two, `blend_of_thre
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -38,6 +39,7 @@ CANDIDATES = tuple(MADE_OF)
 _LEAST_ROWS_OF_A_CATEGORY = 50
 _MOST_CUSTOMERS_FOR_BG_NBD = 50_000
 _FEW_ROWS = 50_000
+_FIRST_ROWS = 1_000
 _PURCHASES = ("repeat_purchase_days", RECENCY, "lifetime_age_days")
 
 
@@ -153,9 +155,13 @@ def columns_of(rows: LabelledRows) -> InputColumns:
 
 
 def _varies(column: pa.ChunkedArray) -> bool:
-    numbers = np.asarray(column.to_numpy(), dtype=np.float64)
-    known = numbers[~np.isnan(numbers)]
-    return len(known) > 0 and (len(known) < len(numbers) or bool((known != known[0]).any()))
+    """Whether there are two values, of which unknown may be one; most often the first rows tell."""
+    for rows in (column.slice(0, _FIRST_ROWS), column):
+        numbers = np.asarray(rows.to_numpy(), dtype=np.float64)
+        known = numbers[~np.isnan(numbers)]
+        if len(known) > 0 and (len(known) < len(numbers) or bool((known != known[0]).any())):
+            return True
+    return False
 
 
 def _categories(rows: LabelledRows, name: str) -> tuple[str, ...]:
@@ -253,9 +259,9 @@ def _frame(
     versions: dict[str, int],
 ) -> ChurnModel:
     """All of a model but its parts."""
-    reference = tuple(
-        _reference(own, is_text=name in columns.categories) for name, own in zip(columns.names, matrix.T, strict=True)
-    )
+    is_text = [name in columns.categories for name in columns.names]
+    with ThreadPoolExecutor() as threads:
+        reference = tuple(threads.map(_reference, matrix.T, is_text))
     model = ChurnModel(
         wanted=tuple(_wanted(name, versions) for name in columns.names),
         columns=columns,
@@ -276,12 +282,12 @@ def _frame(
     return replace(model, words=words)
 
 
-def _reference(own: Vector, *, is_text: bool) -> float:
+def _reference(own: Vector, is_text: bool) -> float:
     """The commonest text, else the median of what is known."""
     known = own[~np.isnan(own)]
     if not len(known):
         return float("nan")
-    return float(np.bincount(known.astype(np.int64)).argmax() if is_text else np.median(known))
+    return float(np.bincount(known.astype(np.int64)).argmax() if is_text else np.median(known, overwrite_input=True))
 
 
 def _groups(columns: InputColumns) -> tuple[ReasonGroup, ...]:
