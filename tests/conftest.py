@@ -16,9 +16,10 @@ import pytest
 from include.features.definitions.versions import apply_view
 from include.features.registry import FEATURE_VIEWS
 from include.ingestion.landing import Landing
+from include.warehouse.api_role import grant_to_api
 from include.warehouse.connection import connect_warehouse
 from include.warehouse.migrations import migrate
-from tests.own_database import own_database
+from tests.own_database import make_api_role, own_database
 from tests.properties import load_profile
 
 load_profile()
@@ -53,8 +54,10 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator:
         admin.execute("ALTER SYSTEM SET fsync = off")
         admin.execute("SELECT pg_reload_conf()")
         admin.execute("CREATE DATABASE template_warehouse")
+    make_api_role(server)
     with connect_warehouse(server.dsn("template_warehouse")) as conn:
         migrate(conn)
+        grant_to_api(conn)
         for view in FEATURE_VIEWS.values():
             apply_view(conn, view, now=datetime(2020, 1, 1, tzinfo=UTC))
     yield server

@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 import psycopg
+from psycopg import sql
 
 from include.local.connections import warehouse_connection
 from include.local.postgres import PostgresServer
+from include.warehouse.api_role import API_ROLE
+
+_PASSWORD_OF_API = "only-in-tests"
 
 
 @contextmanager
@@ -31,3 +36,17 @@ def own_database(server: PostgresServer, name: str, *, template: str = "template
 def connection(dsn: str) -> str:
     """A warehouse as the variable AIRFLOW_CONN_WAREHOUSE holds it."""
     return json.dumps(warehouse_connection(dsn))
+
+
+def make_api_role(server: PostgresServer) -> None:
+    """The role that the API enters the warehouse as; migrations give it its rights in a database."""
+    with psycopg.connect(server.dsn("postgres"), autocommit=True) as admin:
+        admin.execute(
+            sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(API_ROLE), sql.Literal(_PASSWORD_OF_API))
+        )
+
+
+def as_api(dsn: str) -> str:
+    """The same database, entered by the API's own role."""
+    url = urlsplit(dsn)
+    return url._replace(netloc=f"{API_ROLE}:{_PASSWORD_OF_API}@{url.hostname}:{url.port}").geturl()

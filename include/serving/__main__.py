@@ -2,7 +2,7 @@
 
 The warehouse's address comes from AIRFLOW_CONN_WAREHOUSE, the JSON form of an Airflow connection; the model registry's
 from MLFLOW_TRACKING_URI and REGULARS_STORAGE (`include/models/registry/settings.py`). Exit codes: 1 when the warehouse
-cannot be reached for a command about keys, 2 for a wrong argument or setting, or a port that is taken.
+cannot be reached or written for a command about keys, 2 for a wrong argument or setting, or a port that is taken.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import socket
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+
+from psycopg.errors import InsufficientPrivilege
 
 from include.serving.keys import (
     BURST,
@@ -46,6 +48,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except WarehouseUnreachable as error:
         print(f"serving: {error}", file=sys.stderr)
+        return 1
+    except InsufficientPrivilege as error:
+        print(
+            f"serving: {str(error).strip()}. Keys are made by the owner of the warehouse; where AIRFLOW_CONN_WAREHOUSE "
+            "names it, run this again (in the deployment: docker compose exec scheduler …).",
+            file=sys.stderr,
+        )
         return 1
 
 

@@ -1,4 +1,4 @@
-"""Bring the warehouse up to the newest migration: `python -m include.warehouse`.
+"""Bring the warehouse up to the newest migration, and give the API's role its rights: `python -m include.warehouse`.
 
 The address comes from AIRFLOW_CONN_WAREHOUSE, the JSON form of an Airflow connection. Exit code 2: the setting is
 missing or wrong, Postgres cannot be reached, or an applied migration was edited; nothing was changed.
@@ -12,6 +12,7 @@ import sys
 
 from psycopg.conninfo import make_conninfo
 
+from include.warehouse.api_role import grant_to_api
 from include.warehouse.connection import WarehouseUnreachable, connect_warehouse
 from include.warehouse.migrations import MigrationChanged, migrate
 
@@ -22,8 +23,9 @@ class BadSetting(ValueError):
 
 def main() -> int:
     try:
-        with connect_warehouse(dsn(os.environ.get("AIRFLOW_CONN_WAREHOUSE", ""))) as conn:
+        with connect_warehouse(dsn(os.environ.get("AIRFLOW_CONN_WAREHOUSE", ""))) as conn, conn.transaction():
             applied = migrate(conn)
+            grant_to_api(conn)
     except (BadSetting, WarehouseUnreachable, MigrationChanged) as error:
         print(f"warehouse: {error}", file=sys.stderr)
         return 2

@@ -23,7 +23,7 @@ from include.serving.keys import SCOPES, create_key
 from include.serving.settings import ServingSettings
 from include.serving.warehouse import serving_pool
 from include.warehouse.connection import connect_warehouse
-from tests.own_database import connection
+from tests.own_database import as_api, connection
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60
@@ -63,9 +63,9 @@ def no_registry() -> Any:
 def api(
     dsn: str, *, registry: Callable[[], Any] = no_registry, key_name: str = "tests", **settings: Any
 ) -> Iterator[Api]:
-    """The API over a warehouse, in a thread, with a key for everything."""
+    """The API over a warehouse, which it enters as its own role, in a thread; with a key for everything."""
     given = ServingSettings(**{"key_seconds": 0.05, "champion_seconds": 0.05, **settings})
-    with served(lambda: build_app(given, registry=registry, pool=serving_pool(dsn))) as url:
+    with served(lambda: build_app(given, registry=registry, pool=serving_pool(as_api(dsn)))) as url:
         yield Api(url, new_key(dsn, key_name))
 
 

@@ -43,6 +43,7 @@ def _make_databases(server: PostgresServer, **changes: str) -> subprocess.Comple
             "AIRFLOW_DATABASE_PASSWORD": "first-a",
             "WAREHOUSE_PASSWORD": "first-w",
             "MLFLOW_DATABASE_PASSWORD": "first-m",
+            "API_DATABASE_PASSWORD": "first-api",
             **changes,
         }
     )
@@ -100,6 +101,20 @@ def test_each_role_enters_its_own_database_only(server: PostgresServer):
             _login(server, role, passwords[role], database)
 
 
+def test_the_api_enters_the_warehouse_alone_and_reads_what_is_made_there_later(server: PostgresServer):
+    assert _make_databases(server).returncode == 0
+    assert _migrate(server, password="first-w").returncode == 0
+    with psycopg.connect(make_conninfo(server.dsn("warehouse"), user="warehouse", password="first-w")) as conn:
+        conn.execute("CREATE TABLE features.of_tomorrow AS SELECT 1 AS customer_id")
+    with psycopg.connect(make_conninfo(server.dsn("warehouse"), user="api", password="first-api")) as conn:
+        assert conn.execute("SELECT customer_id FROM features.of_tomorrow").fetchone() == (1,)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            conn.execute("DELETE FROM features.of_tomorrow")
+    for database in ("airflow", "mlflow"):
+        with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+            _login(server, "api", "first-api", database)
+
+
 def test_a_changed_password_takes_effect_at_the_next_start(server: PostgresServer):
     assert _make_databases(server, WAREHOUSE_PASSWORD="second-w").returncode == 0
     assert _login(server, "warehouse", "second-w", "warehouse") == "warehouse"
@@ -110,7 +125,10 @@ def test_a_changed_password_takes_effect_at_the_next_start(server: PostgresServe
     assert "The warehouse did not accept a connection" in refused.stderr
 
 
-@pytest.mark.parametrize("name", ["AIRFLOW_DATABASE_PASSWORD", "WAREHOUSE_PASSWORD", "MLFLOW_DATABASE_PASSWORD"])
+@pytest.mark.parametrize(
+    "name",
+    ["AIRFLOW_DATABASE_PASSWORD", "WAREHOUSE_PASSWORD", "MLFLOW_DATABASE_PASSWORD", "API_DATABASE_PASSWORD"],
+)
 @pytest.mark.parametrize("password", ["a@b", 'a"b', "a'b", "a b", "a/b", "a%b"])
 def test_a_password_that_would_break_a_url_or_json_is_refused_before_anything_changes(
     server: PostgresServer, name: str, password: str

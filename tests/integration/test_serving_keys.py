@@ -16,7 +16,7 @@ from include.serving.keys import BadKeyRequest, create_key, list_keys, revoke_ke
 from include.warehouse.connection import connect_warehouse
 from tests.command_line import ended
 from tests.integration.serving_host import CHECKOUT, Api, api, new_key, until
-from tests.own_database import connection
+from tests.own_database import as_api, connection
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ASKED = "/v1/products/1/bought-together"
@@ -166,3 +166,9 @@ def test_the_command_makes_lists_and_revokes_keys(running, command):
     until(lambda: running.get(ASKED, key=key).status_code == 401)
     assert command("revoke", "shop").returncode == 2
     assert command("create", "shop", "--scope", "all").returncode == 2
+
+
+def test_the_role_that_the_api_runs_as_cannot_make_a_key_and_says_who_can(warehouse_dsn, monkeypatch, capsys):
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", connection(as_api(warehouse_dsn)))
+    assert main(["keys", "create", "shop", "--scope", "churn:read"]) == 1
+    assert "Keys are made by the owner of the warehouse" in capsys.readouterr().err

@@ -10,11 +10,13 @@ import psycopg
 import pytest
 
 from include.local.postgres import PostgresServer
+from include.warehouse.api_role import grant_to_api
 from include.warehouse.connection import connect_warehouse
 from include.warehouse.migrations import migrate
 from tests.integration.registry_stores import sqlite_registry
 from tests.integration.serving_host import Api, api, new_key, served_in_a_process, until
 from tests.integration.serving_shop import AT, crown, fill_shop, train_model
+from tests.own_database import as_api, make_api_role
 
 PATHS = [f"/v1/customers/7/{path}" for path in ("churn", "features", "recommendations", "value")]
 
@@ -25,6 +27,7 @@ def server(tmp_path_factory) -> Iterator[PostgresServer]:
     server.start()
     with psycopg.connect(server.dsn("postgres"), autocommit=True) as admin:
         admin.execute("CREATE DATABASE shop")
+    make_api_role(server)
     yield server
     server.stop()
 
@@ -35,6 +38,7 @@ def registry(server, tmp_path_factory):
     registry = sqlite_registry(tmp_path_factory.mktemp("registry"))
     with connect_warehouse(server.dsn("shop")) as conn:
         migrate(conn)
+        grant_to_api(conn)
         orders = fill_shop(conn)
         crown(registry, train_model(conn, orders), model_id="first")
     return registry
@@ -72,7 +76,7 @@ def test_it_starts_without_a_warehouse_and_is_ready_when_there_is_one(server, re
     try:
         environment = {"MLFLOW_TRACKING_URI": registry._address, "REGULARS_STORAGE": str(tmp_path)}
         arguments = ("--now", AT.isoformat())
-        with served_in_a_process(dsn, *arguments, environment=environment, log=tmp_path / "log") as url:
+        with served_in_a_process(as_api(dsn), *arguments, environment=environment, log=tmp_path / "log") as url:
             running = Api(url, key)
             assert running.get("/healthz").status_code == 200
             assert running.get("/readyz").status_code == 503
