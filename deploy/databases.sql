@@ -32,12 +32,12 @@ SELECT 'CREATE ROLE warehouse LOGIN'
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'warehouse') \gexec
 SELECT 'CREATE ROLE mlflow LOGIN'
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'mlflow') \gexec
-SELECT 'CREATE ROLE api LOGIN'
-WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'api') \gexec
+SELECT 'CREATE ROLE warehouse_api LOGIN'
+WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'warehouse_api') \gexec
 ALTER ROLE airflow PASSWORD :'airflow_password';
 ALTER ROLE warehouse PASSWORD :'warehouse_password';
 ALTER ROLE mlflow PASSWORD :'mlflow_password';
-ALTER ROLE api PASSWORD :'api_password';
+ALTER ROLE warehouse_api PASSWORD :'api_password';
 
 SELECT 'CREATE DATABASE airflow OWNER airflow'
 WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'airflow') \gexec
@@ -48,4 +48,4 @@ WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'mlflow') \gexec
 REVOKE ALL ON DATABASE airflow FROM PUBLIC;
 REVOKE ALL ON DATABASE warehouse FROM PUBLIC;
 REVOKE ALL ON DATABASE mlflow FROM PUBLIC;
-GRANT CONNECT ON DATABASE warehouse TO api;
+GRANT CONNECT ON DATABASE warehouse TO warehouse_api;

@@ -106,13 +106,13 @@ def test_the_api_enters_the_warehouse_alone_and_reads_what_is_made_there_later(s
     assert _migrate(server, password="first-w").returncode == 0
     with psycopg.connect(make_conninfo(server.dsn("warehouse"), user="warehouse", password="first-w")) as conn:
         conn.execute("CREATE TABLE features.of_tomorrow AS SELECT 1 AS customer_id")
-    with psycopg.connect(make_conninfo(server.dsn("warehouse"), user="api", password="first-api")) as conn:
+    with psycopg.connect(make_conninfo(server.dsn("warehouse"), user="warehouse_api", password="first-api")) as conn:
         assert conn.execute("SELECT customer_id FROM features.of_tomorrow").fetchone() == (1,)
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             conn.execute("DELETE FROM features.of_tomorrow")
     for database in ("airflow", "mlflow"):
         with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
-            _login(server, "api", "first-api", database)
+            _login(server, "warehouse_api", "first-api", database)
 
 
 def test_a_changed_password_takes_effect_at_the_next_start(server: PostgresServer):

@@ -32,6 +32,8 @@ from include.serving.app import build_app as build_api
 from include.serving.settings import ServingSettings
 from include.serving.warehouse import serving_pool
 from include.sources.factory import SOURCES
+from include.warehouse.__main__ import dsn
+from include.warehouse.api_role import API_ROLE
 from tests.unit.deployment_files import CHECKOUT, image_environment, resolved, services, settings
 from tests.unit.environment_reads import environment_reads
 
@@ -256,6 +258,15 @@ def test_the_warehouse_connection_leads_to_the_database_that_was_made(airflow_sa
         "dbname": "warehouse",
         "password": services()["databases"]["environment"]["WAREHOUSE_PASSWORD"],
     }
+
+
+def test_the_api_enters_the_warehouse_as_its_own_role_and_not_as_the_owner():
+    parts = conninfo_to_dict(dsn(services()["api"]["environment"]["AIRFLOW_CONN_WAREHOUSE"]))
+    password = services()["databases"]["environment"]["API_DATABASE_PASSWORD"]
+    assert parts == {
+        "host": "postgres", "port": "5432", "user": API_ROLE, "dbname": "warehouse", "password": password,
+    }  # fmt: skip
+    assert password != services()["databases"]["environment"]["WAREHOUSE_PASSWORD"]
 
 
 def test_airflow_is_set_as_in_the_embedded_stack(tmp_path: Path):
