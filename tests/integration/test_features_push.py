@@ -193,6 +193,22 @@ def test_an_order_that_changes_hands_reaches_both_customers(warehouse, online):
     assert_online_is_history(warehouse, online, now=NOON + MICROSECOND)
 
 
+def test_a_customer_who_loses_the_only_order_is_not_found_at_once_and_builds_agree(warehouse, online):
+    built_and_published(warehouse, online)
+    first = order(9001, 77, NOON - timedelta(hours=2))
+    pushed(warehouse, online, first, now=NOON)
+    later = NOON + timedelta(minutes=1)
+    pushed(warehouse, online, replace(first, customer_id=78, source_updated_at=NOON), now=later)
+    asked = ["customer_activity:order_count_30d", "customer_lifetime:repeat_purchase_days"]
+    for now in (later, NOON + DAY):
+        answer = online.read([{"customer_id": 77}, {"customer_id": 78}], at=now, features=asked)
+        for name in ("order_count_30d", "repeat_purchase_days"):
+            assert answer[f"{name}__status"] == ["not found", "present"]
+        assert_online_is_history(warehouse, online, now=now)
+        build_all(warehouse, Window(START, START + DAY), now=NOON + DAY)
+        online.publish(warehouse, now=NOON + DAY)
+
+
 def test_a_version_that_a_model_still_reads_gets_its_rows_too(warehouse, online):
     built_and_published(warehouse, online)
     changed = replace(CUSTOMER_ACTIVITY, ttl=timedelta(days=3))

@@ -47,30 +47,61 @@ def want(conn: Connection, version: ViewVersion, keys: Sequence[tuple[Any, ...]]
     conn.execute("ANALYZE snapshots; ANALYZE entities")
 
 
+_WRITE_ROWS = """
+WITH last_build AS (
+    SELECT last_seq FROM features.view_versions WHERE view_name = {name} AND version = {version}
+),
+
+computed AS ({query}),
+
+written AS (
+    INSERT INTO {history} ({keys}, event_time, available_time, ingested_at, seq, is_tombstone, {features})
+    SELECT {keys}, snapshot_at, snapshot_at, snapshot_at, last_build.last_seq, false, {features}
+    FROM computed
+    CROSS JOIN last_build
+),
+
+ended AS (
+    INSERT INTO {history} ({keys}, event_time, available_time, ingested_at, seq, is_tombstone)
+    SELECT {entity_keys}, {at}, {at}, {at}, last_build.last_seq, true
+    FROM entities
+    CROSS JOIN last_build
+    CROSS JOIN LATERAL (
+        SELECT history.is_tombstone FROM {history} AS history
+        WHERE ({history_keys}) = ({entity_keys})
+        ORDER BY history.event_time DESC, history.available_time DESC, history.seq DESC
+        LIMIT 1
+    ) AS newest
+    WHERE NOT newest.is_tombstone AND ({entity_keys}) NOT IN (SELECT {keys} FROM computed)
+    RETURNING 1
+)
+
+SELECT (SELECT count(*) FROM computed) + (SELECT count(*) FROM ended)
+"""
+
+
 def write_rows(conn: Connection, version: ViewVersion, *, at: datetime) -> int:
     """Run the view's query and add what it gives to history, as part of the last build; note the instant.
 
-    :returns: the number of rows.
+    A key that has a row, and of which the query knows nothing any more, gets a tombstone.
+
+    :returns: the number of rows, tombstones included.
     """
     key = {"name": sql.Literal(version.view.name), "version": sql.Literal(version.version)}
-    count = conn.execute(
-        sql.SQL(
-            """
-            INSERT INTO {history} ({keys}, event_time, available_time, ingested_at, seq, is_tombstone, {features})
-            SELECT {keys}, snapshot_at, snapshot_at, snapshot_at, last_build.last_seq, false, {features}
-            FROM ({query}) AS computed
-            CROSS JOIN (
-                SELECT last_seq FROM features.view_versions WHERE view_name = {name} AND version = {version}
-            ) AS last_build
-            """
-        ).format(
+    row = conn.execute(
+        sql.SQL(_WRITE_ROWS).format(
+            at=sql.Literal(at),
             history=version.history,
             keys=version.keys,
+            entity_keys=_columns("entities", version),
+            history_keys=_columns("history", version),
             features=version.features,
             query=sql.SQL(version.view.query),
             **key,
         )
-    ).rowcount
+    ).fetchone()
+    assert row is not None
+    count = row[0]
     if count:
         conn.execute(
             sql.SQL(
