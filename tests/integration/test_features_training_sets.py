@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -10,7 +11,8 @@ import pyarrow as pa
 import pytest
 from psycopg import sql
 
-from include.entities.window import NaiveTime
+from include.entities.window import NaiveTime, Window
+from include.features.building.build import build_view
 from include.features.definitions.versions import current_version
 from include.features.history.mirror import Mirror
 from include.features.history.training_sets import (
@@ -20,8 +22,13 @@ from include.features.history.training_sets import (
     freeze_training_set,
     rebuild_training_set,
 )
+from include.features.history.writers import note_writer, writers
+from include.features.online.push import push
 from include.features.registry import Registry
+from include.features.views.customer_activity import CUSTOMER_ACTIVITY
+from include.warehouse.connection import connect_warehouse
 from tests.integration.history_oracle import BY_NUMBER, BY_TEXT, EPOCH, REGISTRY, Row, at, write
+from tests.integration.serving_host import until
 
 LATER = EPOCH + timedelta(days=1)
 WANTED = ["by_text:by_text_number", BY_NUMBER, "request_hour"]
@@ -69,6 +76,41 @@ def test_the_same_again_is_the_same_and_any_other_value_another(shop, tmp_path):
     assert frozen(shop, tmp_path / "elsewhere").digest == first.digest
     assert frozen(shop, tmp_path, known_at=at(2)).digest != first.digest
     assert frozen(shop, tmp_path, mode="as_corrected").digest != first.digest
+
+
+def test_rows_that_were_being_written_when_it_was_frozen_are_in_it(shop, warehouse_dsn, tmp_path):
+    shop.commit()
+    with connect_warehouse(warehouse_dsn) as writing, ThreadPoolExecutor(1) as thread:
+        note_writer(writing)
+        write(writing, BY_NUMBER, [Row((1,), 1, 1, 2, seq=2, values=(55, 5.0, None, None))], add=True)
+        freezing = thread.submit(frozen, shop, tmp_path)
+        with connect_warehouse(warehouse_dsn) as watching:
+            watching.autocommit = True
+            until(lambda: watching.execute(_WAITS).fetchone() == (1,))
+        assert not freezing.done()
+        writing.commit()
+        training_set = freezing.result(timeout=60)
+    assert training_set.rows()["by_number_whole"].to_pylist()[0] == 55
+    assert rebuild_training_set(shop, training_set, registry=REGISTRY) == training_set
+
+
+_WAITS = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND position('FROM pg_locks' IN query) > 0
+"""
+
+
+@pytest.mark.parametrize("writes", ["a build", "a push"])
+def test_builds_and_pushes_are_waited_for(warehouse, warehouse_dsn, writes):
+    with connect_warehouse(warehouse_dsn) as freezing:
+        warehouse.execute("SELECT 1")
+        if writes == "a build":
+            build_view(warehouse, CUSTOMER_ACTIVITY, Window(EPOCH, LATER), now=LATER)
+        else:
+            push(warehouse, [], now=LATER)
+        assert writers(freezing)
+        warehouse.commit()
+        assert not writers(freezing)
 
 
 def test_a_mirror_gives_the_same_bytes(shop, tmp_path):

@@ -21,6 +21,7 @@ from include.features.building.write import (
 from include.features.definitions.snapshots import snapshots_of
 from include.features.definitions.versions import ViewVersion, apply_view
 from include.features.definitions.view import FeatureView
+from include.features.history.writers import note_writer
 from include.features.upkeep.statistics import forget_statistics
 from include.warehouse.receipts import Receipt, write_receipt
 
@@ -136,6 +137,7 @@ def _prepare_session(conn: Connection) -> None:
 
 def _open_build(conn: Connection, version: ViewVersion, *, now: datetime) -> tuple[int, datetime]:
     """Lock the view and give this build's number and its time, which never runs backwards."""
+    note_writer(conn)
     lock_view(conn, version.view)
     row = conn.execute(
         """

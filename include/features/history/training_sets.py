@@ -22,6 +22,7 @@ from include.features.definitions.on_demand import ON_DEMAND_FEATURES
 from include.features.definitions.selection import Wanted, wanted_items
 from include.features.history.historical import EntityRows, HistoryEngine, get_historical_features
 from include.features.history.postgres_join import Mode
+from include.features.history.writers import wait_for_writers
 from include.features.registry import REGISTRY, Registry
 
 ROWS, ENTITY_ROWS, RECIPE = "rows.parquet", "entity_rows.parquet", "recipe.json"
@@ -80,6 +81,8 @@ def freeze_training_set(
 ) -> FrozenTrainingSet:
     """Join features to entity rows and keep the result in a folder named by its digest; the same again is the same.
 
+    Builds and pushes that are under way are waited for: their rows bear the time at which they began.
+
     :param storage: the folder under which it is kept.
     :param known_at: only versions written up to this instant are taken, so that later builds change nothing.
     :param now: what `known_at` may not be after, or more could still be written up to it.
@@ -89,6 +92,7 @@ def freeze_training_set(
     refuse_naive(known_at=known_at, now=now)
     if known_at > now:
         raise ValueError(f"known_at ({known_at.isoformat()}) is after now ({now.isoformat()}): more could be written.")
+    wait_for_writers(conn)
     result = get_historical_features(
         conn, entity_df, features, mode=mode, known_at=known_at, timestamp_column=timestamp_column,
         label_start_column=label_start_column, registry=registry, dsn=dsn, mirror=mirror,

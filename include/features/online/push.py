@@ -17,6 +17,7 @@ from include.entities.orders import ORDERS, Order
 from include.entities.window import Window, refuse_naive
 from include.features.definitions.entity import Entity
 from include.features.definitions.versions import ViewVersion, versions_in_use
+from include.features.history.writers import note_writer
 from include.features.online.publish import IN_THE_WAREHOUSE
 from include.features.online.push_facts import arrow_rows, keys_touched_by, lock_keys
 from include.features.online.push_rows import newest_instant, want, write_rows
@@ -84,6 +85,7 @@ def push(
     rows = {kind.name: arrow_rows(kind, by_kind[kind.name]) for kind in kinds}
     with conn.transaction():
         conn.execute("SET LOCAL timezone = 'UTC'; SET LOCAL client_min_messages = warning")
+        note_writer(conn)
         for kind in kinds:
             lock_table(conn, kind)
         lock_keys(conn, orders=by_kind.get(ORDERS.name, ()), events=by_kind.get(EVENTS.name, ()))
