@@ -54,6 +54,7 @@ def run() -> list[Result]:
             *_variants("mirror", dsn, files, {"from_mirror": True}),
             _memory("postgres", postgres),
             _memory("mirror", mirror),
+            _memory("left_in_the_database", _probe(dsn, files, {"to_table": True})),
         ]
 
 

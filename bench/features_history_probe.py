@@ -21,14 +21,21 @@ from include.features.history.historical import Mode, get_historical_features
 from include.features.history.mirror import Mirror
 from include.warehouse.connection import connect_warehouse
 
+_TABLE = "ml.joined_by_the_bench"
+
 
 class Join(msgspec.Struct, kw_only=True):
-    """How to join. `two_connections`: each takes half of the keys. `from_mirror`: from files, without the database."""
+    """How to join.
+
+    `two_connections`: each takes half of the keys. `from_mirror`: from files, without the database. `to_table`: the
+    result stays in the database.
+    """
 
     with_ttl: bool = True
     mode: Mode = "as_known"
     two_connections: bool = False
     from_mirror: bool = False
+    to_table: bool = False
 
 
 class Asked(msgspec.Struct, kw_only=True):
@@ -99,7 +106,13 @@ def _joined(conn: Connection, entity_df: pd.DataFrame, asked: Asked, join: Join)
     if join.from_mirror:
         return Mirror(asked.mirror).get_historical_features(entity_df, [view], mode=join.mode).to_df()
     second = asked.dsn if join.two_connections else None
-    return get_historical_features(conn, entity_df, [view], mode=join.mode, dsn=second).to_df()
+    result = get_historical_features(conn, entity_df, [view], mode=join.mode, dsn=second)
+    if not join.to_table:
+        return result.to_df()
+    result.to_table(_TABLE)
+    conn.execute(f"DROP TABLE {_TABLE}")
+    conn.commit()
+    return entity_df
 
 
 if __name__ == "__main__":
