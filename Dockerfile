@@ -14,6 +14,7 @@ RUN groupadd --gid 50000 regulars \
     && install --directory --owner regulars --group regulars \
         /home/regulars/airflow /home/regulars/airflow/logs /var/lib/regulars/storage
 COPY --from=packages /opt/venv /opt/venv
+# Threads of a training that wait for each other give their core to other tasks instead of spinning on it.
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONPATH=/opt/regulars:/opt/regulars/plugins \
     PYTHONUNBUFFERED=1 \
@@ -21,7 +22,8 @@ ENV PATH=/opt/venv/bin:$PATH \
     AIRFLOW__CORE__DAGS_FOLDER=/opt/regulars/dags \
     AIRFLOW__CORE__PLUGINS_FOLDER=/opt/regulars/plugins \
     AIRFLOW__CORE__LOAD_EXAMPLES=False \
-    GX_ANALYTICS_ENABLED=false
+    GX_ANALYTICS_ENABLED=false \
+    OMP_WAIT_POLICY=passive
 WORKDIR /opt/regulars
 COPY include include
 COPY plugins plugins

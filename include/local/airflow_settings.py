@@ -104,5 +104,7 @@ def airflow_environment(*, places: Places, connections: Mapping[str, str], stora
         "PYTHONPATH": str(CHECKOUT),
         "PYTHONUNBUFFERED": "1",
         "GX_ANALYTICS_ENABLED": "false",
+        # Threads of a training that wait for each other give their core to other tasks instead of spinning on it.
+        "OMP_WAIT_POLICY": "passive",
         **connections,
     }
