@@ -162,25 +162,38 @@ def plan_touched(conn: Connection, version: ViewVersion) -> int:
 
 
 def _most_keys_are_touched(conn: Connection, version: ViewVersion) -> bool:
+    """Reckoned by the keys of the newest snapshot, of which no more are counted than it takes to know."""
     row = conn.execute(
         sql.SQL(
             """
-            SELECT count(DISTINCT ({keys})) >= {most} * (SELECT count(*) FROM ({population}) AS population)
-            FROM touched
-            WHERE touched_from < (
-                SELECT max(event_time) FROM features.built_snapshots WHERE view_name = {name} AND version = {version}
+            WITH newest AS (
+                SELECT max(event_time) AS event_time FROM features.built_snapshots
+                WHERE view_name = {name} AND version = {version} AND NOT is_partial AND thinned_at IS NULL
+            ),
+
+            touched_keys AS (
+                SELECT count(DISTINCT ({keys})) AS key_count FROM touched
+                WHERE touched_from < (SELECT newest.event_time FROM newest)
+            ),
+
+            some_keys AS (
+                SELECT FROM {history}
+                WHERE event_time = (SELECT newest.event_time FROM newest)
+                LIMIT (SELECT ceil(touched_keys.key_count / {most}) + 1 FROM touched_keys)
             )
-            HAVING count(*) > 0
+
+            SELECT key_count > 0 AND key_count >= {most} * (SELECT count(*) FROM some_keys) FROM touched_keys
             """
         ).format(
             keys=version.keys,
+            history=version.history,
             most=sql.Literal(_MOST),
-            population=sql.SQL(version.view.entity.population),
             name=sql.Literal(version.view.name),
             version=sql.Literal(version.version),
         )
     ).fetchone()
-    return row is not None and row[0]
+    assert row is not None
+    return row[0]
 
 
 def _first_key(version: ViewVersion) -> sql.Identifier:
