@@ -207,3 +207,21 @@ def test_histories_that_tell_nothing_are_refused(x, t_x, age, said) -> None:
 def test_parameters_that_are_not_positive_are_refused(parameters) -> None:
     with pytest.raises(ValueError, match="must be positive and finite"):
         BgNbd(*parameters)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_customers_who_all_leave_with_one_chance_are_fitted(seed):
+    """Nothing tells the spread of the chance from none, so that a and b would grow without end."""
+    random, count, chance = np.random.default_rng(seed), 20_000, 0.2
+    rate, age = random.gamma(1.0, 1 / 50, count), random.integers(30, 700, count).astype(float)
+    frequency, recency = np.zeros(count), np.zeros(count)
+    stays = random.random(count) > chance
+    instant = np.zeros(count)
+    while stays.any():
+        instant = np.where(stays, instant + random.exponential(1 / rate), instant)
+        bought = stays & (instant < age)
+        frequency[bought] += 1
+        recency[bought] = instant[bought]
+        stays = bought & (random.random(count) > chance)
+    model = fit_bg_nbd(frequency, recency, age).model
+    assert model.a / (model.a + model.b) == pytest.approx(chance, abs=0.03)

@@ -11,9 +11,11 @@ from scipy import special
 
 from include.models.lifetime.bg_nbd import BgNbd, left_log_odds
 from include.models.lifetime.histories import Histories, group
-from include.models.lifetime.maximum_likelihood import most_likely_from_a_part
+from include.models.lifetime.maximum_likelihood import HIGHEST, most_likely_from_a_part
 
 Floats = npt.NDArray[np.float64]
+_ALIKE = 1e5
+"""With a or b this great all customers leave with one chance; greater ones change nothing but the rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ def fit_bg_nbd(
         [histories.x, histories.t_x, histories.T, histories.weight],
         lambda *columns: log_likelihood_of(Histories(*columns)),
         start=(0.5, 0.5 * exposure / repeats, 0.5, 2.0),
+        highest=(HIGHEST, HIGHEST, _ALIKE, _ALIKE),
     )
     names = ("r", "alpha", "a", "b")
     return BgNbdFit(

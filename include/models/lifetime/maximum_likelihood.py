@@ -46,10 +46,13 @@ class Optimum:
     at_bound: tuple[bool, ...]
 
 
-def most_likely(log_likelihood: LogLikelihood, *, start: tuple[float, ...], weight: float) -> Optimum:
+def most_likely(
+    log_likelihood: LogLikelihood, *, start: tuple[float, ...], weight: float, highest: tuple[float, ...] | None = None
+) -> Optimum:
     """Climb from `start` to the top of `log_likelihood`, over the logarithms of the parameters.
 
     :param weight: number of customers.
+    :param highest: the greatest value of each parameter that is looked at; by default `HIGHEST` for all.
     :raises FitRefused: no top was found.
     """
 
@@ -58,17 +61,18 @@ def most_likely(log_likelihood: LogLikelihood, *, start: tuple[float, ...], weig
         value, gradient = log_likelihood(parameters)
         return -value / weight, -gradient * parameters / weight
 
-    lowest, highest = np.log(LOWEST), np.log(HIGHEST)
+    lows = np.full(len(start), np.log(LOWEST))
+    highs = np.log(highest or (HIGHEST,) * len(start))
     found = minimize(
         mean_loss,
-        np.clip(np.log(start), lowest, highest),
+        np.clip(np.log(start), lows, highs),
         jac=True,
         method="L-BFGS-B",
-        bounds=[(lowest, highest)] * len(start),
+        bounds=list(zip(lows, highs, strict=True)),
         options={"maxiter": 1000, "ftol": 1e-14, "gtol": 1e-7},
     )
-    at_bound = (found.x <= lowest) | (found.x >= highest)
-    top, information = _polish(mean_loss, found.x, free=~at_bound)
+    at_bound = (found.x <= lows) | (found.x >= highs)
+    top, information = _polish(mean_loss, found.x, free=~at_bound, lows=lows, highs=highs)
     slope = np.abs(mean_loss(top)[1][~at_bound])
     if not np.isfinite(found.fun) or (slope.size and slope.max() > _FLAT_ENOUGH):
         raise FitRefused(
@@ -85,28 +89,36 @@ def most_likely(log_likelihood: LogLikelihood, *, start: tuple[float, ...], weig
 
 
 def most_likely_from_a_part(
-    columns: list[Floats], likelihood_of: Callable[..., LogLikelihood], *, start: tuple[float, ...]
+    columns: list[Floats],
+    likelihood_of: Callable[..., LogLikelihood],
+    *,
+    start: tuple[float, ...],
+    highest: tuple[float, ...] | None = None,
 ) -> Optimum:
     """Climb to the top for all rows; with many of them from that of an even part, which is close and soon found.
 
     :param columns: one entry per row; the last column is how many customers each row stands for.
     :param likelihood_of: from the columns to the log-likelihood of their customers.
+    :param highest: as of `most_likely`.
     :raises FitRefused: no top was found.
     """
     step = len(columns[0]) // _PART
     if step > 1:
         part = [column[::step] for column in columns]
         with suppress(FitRefused):
-            start = most_likely(likelihood_of(*part), start=start, weight=float(part[-1].sum())).parameters
-    return most_likely(likelihood_of(*columns), start=start, weight=float(columns[-1].sum()))
+            start = most_likely(
+                likelihood_of(*part), start=start, weight=float(part[-1].sum()), highest=highest
+            ).parameters
+    return most_likely(likelihood_of(*columns), start=start, weight=float(columns[-1].sum()), highest=highest)
 
 
-def _polish(loss: LogLikelihood, top: Floats, *, free: npt.NDArray[np.bool_]) -> tuple[Floats, Floats]:
+def _polish(
+    loss: LogLikelihood, top: Floats, *, free: npt.NDArray[np.bool_], lows: Floats, highs: Floats
+) -> tuple[Floats, Floats]:
     """Newton's last steps on the free parameters, as long as the slope becomes flatter; and the information there.
 
     The steps are so small that one information serves all of them.
     """
-    lowest, highest = np.log(LOWEST), np.log(HIGHEST)
     information, slope = _information(loss, top), loss(top)[1]
     kept = information[np.ix_(free, free)]
     if not free.any() or np.linalg.eigvalsh(kept).min() <= _FLAT:
@@ -114,7 +126,7 @@ def _polish(loss: LogLikelihood, top: Floats, *, free: npt.NDArray[np.bool_]) ->
     for _ in range(5):
         moved = top.copy()
         moved[free] -= np.linalg.solve(kept, slope[free])
-        if (moved < lowest).any() or (moved > highest).any():
+        if (moved < lows).any() or (moved > highs).any():
             break
         flatter = loss(moved)[1]
         if np.abs(flatter[free]).max() >= np.abs(slope[free]).max():
