@@ -34,7 +34,6 @@ from include.models.metrics import auc
 from include.warehouse.connection import connect_warehouse
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
-_SHOWN = ("auc", "average_precision", "lift_at_10_percent", "precision_at_10_percent", "brier", "log_loss")
 
 
 def main() -> int:

@@ -71,7 +71,7 @@ _SCORE: dict[str, Any] = {
             "feature": "recency_days_now",
             "value": 121.4,
             "effect": 0.91,
-            "text": "time since the last purchase: 121 days, which speaks for leaving",
+            "text": "last purchase 121 days ago; typical is 30",
         }
     ],
     "features": {

@@ -73,7 +73,8 @@ def random_splits_that_flatter(training: LabelledRows, fit: Fit, *, horizon_days
     """A split by chance lets a model see the same customers on both sides; far better than by time means it knows them.
 
     Compared are AUCs on the newest snapshot of the training rows: of a model that learnt from the snapshots whose label
-    windows ended by then, and of one that learnt from as many rows drawn from all, half of that snapshot's among them.
+    windows ended by then, and of one that learnt from all rows but those that are judged, half of that snapshot's
+    among them. It has seen more rows and newer ones as well, which the bound leaves room for.
     """
     origins = origins_of(training, horizon_days=horizon_days, most=1)
     if not origins:

@@ -50,7 +50,7 @@ SELECT
     product_id,
     score,
     source,
-    part = 2 AS is_fallback,
+    part = 2 OR source = 'popularity' AS is_fallback,
     model_id,
     computed_at
 FROM (SELECT * FROM own UNION ALL SELECT * FROM popular) AS listed
@@ -84,7 +84,7 @@ class Recommendation:
     """One product of a customer's list; the columns of `RECOMMENDATIONS_SQL` in order.
 
     :param rank: 1 is the best.
-    :param score: comparable within a list, and only among products that are all fallback or all not.
+    :param score: comparable within a list, and not with those that it was filled up with.
     :param source: what spoke for it most: `repeat`, `item_to_item`, `factors` or `popularity`.
     :param is_fallback: it is there because it is popular, not for what this customer bought.
     :param computed_at: when the list was published, in UTC.

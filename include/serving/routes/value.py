@@ -16,8 +16,8 @@ from include.serving.routes.churn import CustomerId
 from include.serving.routes.json import json_of
 from include.serving.warehouse import fetch
 
-_EXPECTED = timedelta(days=2)
-"""Values are scored daily: older ones have missed a run."""
+_EXPECTED = timedelta(days=8)
+"""Values are fitted and scored weekly: older ones have missed a run."""
 _NEWEST = """
 SELECT
     lifetime_values.customer_id,
