@@ -1,6 +1,6 @@
 """Train, judge and perhaps promote the model that says who will not come back.
 
-Runs every week, and whenever new features have been published. The end of its window is where the data ends: the
+Runs every week, and when `customer_scores` asks for it because something drifted. The end of its window is where the data ends: the
 test snapshot is the last whose 90 days of outcome are fully covered, and training uses snapshots whose outcome was
 known before it. With too little data the run is skipped and says what is missing.
 
@@ -15,7 +15,7 @@ and it runs again.
 from datetime import UTC, datetime
 
 from airflow.sdk import AssetOrTimeSchedule, CronDataIntervalTimetable, dag
-from orchestration.assets import FEATURES, TRAINING_REQUESTED
+from orchestration.assets import TRAINING_REQUESTED
 from orchestration.churn import GATE_PARAMS, approve_champion, build_training_set, evaluate, promote, train
 from orchestration.retries import DEFAULT_ARGUMENTS
 from orchestration.window import WINDOW_PARAMS
@@ -23,7 +23,7 @@ from orchestration.window import WINDOW_PARAMS
 
 @dag(
     schedule=AssetOrTimeSchedule(
-        timetable=CronDataIntervalTimetable("0 6 * * 1", timezone="UTC"), assets=FEATURES | TRAINING_REQUESTED
+        timetable=CronDataIntervalTimetable("0 6 * * 1", timezone="UTC"), assets=[TRAINING_REQUESTED]
     ),
     start_date=datetime(2020, 1, 1, tzinfo=UTC),
     catchup=False,
