@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 from datetime import timedelta
@@ -16,7 +17,7 @@ from include.features.online.publish import publish_online
 from include.features.registry import FEATURE_VIEWS, REGISTRY
 from include.models.churn.candidates import LabelledRows, fit_candidate
 from include.models.churn.inputs import ON_DEMAND
-from include.models.churn.model import ChurnModel
+from include.models.churn.model import Calibration, ChurnModel
 from include.models.lifetime.refit import refit_lifetime
 from include.models.lifetime.scores import score_lifetime
 from include.models.registry.model_registry import ModelRegistry, ModelVersion
@@ -45,7 +46,7 @@ def fill_shop(conn: Connection, *, customers: int = CUSTOMERS) -> list[Order]:
 
 
 def train_model(conn: Connection, orders: Sequence[Order], *, name: str = "logistic") -> ChurnModel:
-    """A candidate fitted on the older snapshots, not calibrated."""
+    """A candidate fitted on the older snapshots, with a calibration and a season."""
     paid = {(order.customer_id, order.paid_at) for order in orders}
     rows = [
         (customer, at, not any(who == customer and at <= instant < at + HORIZON for who, instant in paid))
@@ -62,7 +63,9 @@ def train_model(conn: Connection, orders: Sequence[Order], *, name: str = "logis
     )
     wanted = [*REGISTRY.service("churn").features, *ON_DEMAND]
     joined = get_historical_features(conn, spine, wanted, timestamp_column="at").to_arrow()
-    return fit_candidate(name, LabelledRows(joined), horizon_days=HORIZON.days, seed=1).with_deciles(joined)
+    model = fit_candidate(name, LabelledRows(joined), horizon_days=HORIZON.days, seed=1)
+    season = tuple(1 + 0.3 * math.sin(day / 58) for day in range(366))
+    return model.calibrated(Calibration(0.9, 0.1, season)).with_deciles(joined)
 
 
 def fill_tables(conn: Connection) -> None:
