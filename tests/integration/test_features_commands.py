@@ -68,7 +68,7 @@ def test_apply_names_every_view_and_compact_and_retire_take_versions(features):
 @pytest.mark.parametrize(
     ("words", "variables", "says"),
     [
-        (("retire", "customer_rfm@1"), {}, "customer_rfm@1 is the newest version of its view"),
+        (("retire", "customer_rfm@1"), {}, "customer_rfm@1 is how the code defines the view now"),
         (("retire", "customer_rfm@7"), {}, "has no version 7. It has: [1]"),
         (("compact", "customer_rfm"), {}, "'customer_rfm' names no version"),
         (("status", "--start", "soon", "--end", "2024-01-01"), {}, "'soon' is no date"),

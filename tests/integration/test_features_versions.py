@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
+from psycopg import Connection
 
+from include.entities.events import Event
 from include.entities.window import Window
 from include.features.building.build import build_view
 from include.features.building.daily import build_versions, publish_checked
 from include.features.definitions.check import DefinitionRefused, check_against_database
+from include.features.definitions.entity import CUSTOMER
 from include.features.definitions.expectation import FeatureExpectation
 from include.features.definitions.versions import (
     UnknownVersion,
@@ -19,11 +23,14 @@ from include.features.definitions.versions import (
     stored_version,
     versions_in_use,
 )
-from include.features.definitions.view import Feature
-from include.features.registry import FEATURE_VIEWS
+from include.features.definitions.view import Feature, FeatureView
+from include.features.online.push import push
+from include.features.registry import FEATURE_VIEWS, Registry
+from include.features.upkeep.retention import forget_touches
 from include.features.views.customer_activity import CUSTOMER_ACTIVITY
 from include.features.views.customer_rfm import CUSTOMER_RFM
-from tests.integration.feature_shop import DAY, NOW, Order, day, load
+from include.warehouse.connection import connect_warehouse
+from tests.integration.feature_shop import DAY, NOW, Order, day, load, newest_versions
 
 START = day("2024-01-01")
 WINDOW = Window(START, START + DAY * 3)
@@ -44,7 +51,8 @@ def test_a_changed_definition_gets_tables_of_its_own_and_the_old_ones_stay_as_th
     assert warehouse.execute("SELECT max(recency_score) FROM features.customer_rfm_v2").fetchone() == (4,)
     assert warehouse.execute("SELECT * FROM features.customer_rfm_v1 ORDER BY 1, 2").fetchall() == before
     assert warehouse.execute("SELECT max(recency_score) FROM features.customer_rfm").fetchone() == (4,)
-    assert current_version(warehouse, CUSTOMER_RFM).version == 1, "back to the old definition is no third version"
+    assert apply_view(warehouse, CUSTOMER_RFM, now=NOW).version == 1, "back to the old definition is no third version"
+    assert warehouse.execute("SELECT max(recency_score) FROM features.customer_rfm").fetchone() == (5,)
     assert stored_version(warehouse, "customer_rfm", 1).view.digest == CUSTOMER_RFM.digest
     with pytest.raises(UnknownVersion, match=r"no version 3. It has: \[1, 2\]"):
         stored_version(warehouse, "customer_rfm", 3)
@@ -59,11 +67,82 @@ def test_a_version_that_a_model_was_trained_on_is_built_and_published_until_it_i
     published = publish_checked(warehouse, [CHANGED], window=later, now=NOW)
     assert {name: each.inserted for name, each in published.items()} == {"customer_rfm": 20, "customer_rfm@1": 20}
 
-    retire_version(warehouse, stored_version(warehouse, "customer_rfm", 1), now=NOW)
+    registry = Registry(views=(CHANGED,))
+    retire_version(warehouse, stored_version(warehouse, "customer_rfm", 1), now=NOW, registry=registry)
     assert [each.version for each in versions_in_use(warehouse, "customer_rfm")] == [2]
     assert len(build_versions(warehouse, CHANGED, Window(later.end, later.end + DAY), now=NOW)) == 1
-    with pytest.raises(ValueError, match="newest version"):
-        retire_version(warehouse, current_version(warehouse, CHANGED), now=NOW)
+    with pytest.raises(ValueError, match="customer_rfm@2 is how the code defines the view now"):
+        retire_version(warehouse, current_version(warehouse, CHANGED), now=NOW, registry=registry)
+
+
+@pytest.mark.parametrize("view", [CUSTOMER_RFM, CUSTOMER_ACTIVITY], ids=str)
+def test_a_retired_definition_that_comes_back_takes_in_what_came_while_it_was_retired(warehouse, view):
+    other = replace(view, ttl=DAY * 9)
+    before, after = Registry(views=(view,)), Registry(views=(other,))
+    _use_only(warehouse, view)
+    load(warehouse, [Order(number, number, START) for number in range(1, 11)])
+    for defined in (view, other):
+        build_versions(warehouse, defined, WINDOW, now=NOW)
+    warehouse.commit()
+    push(warehouse, [_event(customer_id=3, at=WINDOW.end)], now=WINDOW.end + DAY / 2, registry=after)
+    retire_version(warehouse, stored_version(warehouse, view.name, 1), now=NOW, registry=after)
+    load(warehouse, [Order(99, 3, START + DAY)])
+    build_versions(warehouse, other, WINDOW, now=NOW + DAY)
+    as_it_is = newest_versions(warehouse, other)
+    assert forget_touches(warehouse, CUSTOMER) > 0
+    warehouse.commit()
+
+    build_versions(warehouse, view, WINDOW, now=NOW + DAY)
+    assert newest_versions(warehouse, view) == as_it_is
+    assert [each.version for each in versions_in_use(warehouse, view.name)] == [1, 2]
+    assert forget_touches(warehouse, CUSTOMER) == 1, "the one that says that all of it is stale"
+    again = build_versions(warehouse, view, WINDOW, now=NOW + DAY)
+    assert [(each.details["version"], each.received) for each in again] == [(1, 0), (2, 0)]
+    retire_version(warehouse, stored_version(warehouse, view.name, 2), now=NOW, registry=before)
+    assert [each.version for each in versions_in_use(warehouse, view.name)] == [1]
+
+
+def _use_only(conn: Connection, view: FeatureView) -> None:
+    conn.execute("UPDATE features.view_versions SET retired_at = created_at WHERE view_name <> %s", (view.name,))
+
+
+def _event(*, customer_id: int, at: datetime) -> Event:
+    return Event(
+        event_id="pushed", event_name="Product Viewed", customer_id=customer_id, anonymous_id=None, product_id=1,
+        order_id=None, properties={}, occurred_at=at, source_updated_at=at,
+    )  # fmt: skip
+
+
+def test_a_view_that_is_defined_no_more_keeps_touches_until_it_is_retired(warehouse, caplog):
+    left = Registry(views=(CUSTOMER_ACTIVITY,))
+    _use_only(warehouse, CUSTOMER_RFM)
+    load(warehouse, [Order(1, 1, START)])
+    build_view(warehouse, CUSTOMER_ACTIVITY, WINDOW, now=NOW)
+    deleted = stored_version(warehouse, "customer_rfm", 1)
+    forget_touches(warehouse, CUSTOMER, registry=left)
+    assert warehouse.execute("SELECT source FROM features.customer_touches").fetchall() == [("shop.orders",)]
+    assert "Retire it: python -m include.features retire customer_rfm@1" in caplog.text
+    retire_version(warehouse, deleted, now=NOW, registry=left)
+    caplog.clear()
+    assert forget_touches(warehouse, CUSTOMER, registry=left) == 1
+    assert "retire" not in caplog.text
+
+
+def test_changes_that_a_first_build_did_not_see_are_not_forgotten_while_it_lasts(warehouse, warehouse_dsn):
+    view = replace(CUSTOMER_ACTIVITY, ttl=DAY * 9)
+    _use_only(warehouse, CUSTOMER_RFM)
+    load(warehouse, [Order(1, 1, START)])
+    with connect_warehouse(warehouse_dsn) as building:
+        building.execute("SELECT 1")  # so that the build is not committed at its end
+        build_view(building, view, WINDOW, now=NOW)
+        load(warehouse, [Order(2, 1, START)])
+        build_view(warehouse, CUSTOMER_RFM, WINDOW, now=NOW)
+        forget_touches(warehouse, CUSTOMER)
+        warehouse.commit()
+        building.commit()
+    assert build_view(warehouse, view, WINDOW, now=NOW + DAY).updated == 3
+    place = 2 + view.feature_names.index("order_count_30d")
+    assert [row[place] for row in newest_versions(warehouse, view)] == ["2"] * 3
 
 
 def test_what_is_not_as_expected_is_built_and_not_published_until_it_is(warehouse):

@@ -26,7 +26,8 @@ def read_touches(conn: Connection, version: ViewVersion) -> SeenTouches:
 
     They are told apart by whether the transaction that noted them was over when the last build looked: one that began
     early may commit late. They are read before the facts, so that what commits in between is met again. On another
-    server (a restored dump) transactions are counted anew, so all touches count as new.
+    server (a restored dump) transactions are counted anew, so all touches count as new. A version that was retired
+    and is in use again has a touch of its own, of every key at all times.
     """
     view = version.view
     conn.execute("DROP TABLE IF EXISTS pg_temp.touched")
@@ -49,7 +50,7 @@ def read_touches(conn: Connection, version: ViewVersion) -> SeenTouches:
         ).format(
             keys=version.keys,
             touches=sql.SQL(view.entity.touches),
-            reads=sql.Literal(list(view.reads)),
+            reads=sql.Literal([*view.reads, version.own_source]),
             is_new=is_new,
         )
     )

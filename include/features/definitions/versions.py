@@ -13,6 +13,7 @@ from include.features.definitions.as_json import view_as_json, view_from_json
 from include.features.definitions.check import check_against_database
 from include.features.definitions.entity import KEY_TYPES
 from include.features.definitions.view import STORED_TYPES, FeatureView
+from include.features.registry import REGISTRY, Registry
 
 
 class UnknownVersion(LookupError):
@@ -37,6 +38,11 @@ class ViewVersion:
         return sql.Identifier("features", f"{self.view.name}_v{self.version}_online")
 
     @property
+    def own_source(self) -> str:
+        """The source of touches that are of this version alone: its history, which is stale as a whole."""
+        return f"features.{self.view.name}_v{self.version}"
+
+    @property
     def keys(self) -> sql.Composed:
         """The join keys, separated by commas."""
         return sql.SQL(", ").join(map(sql.Identifier, self.view.entity.key_names))
@@ -53,17 +59,22 @@ class ViewVersion:
 def apply_view(conn: Connection, view: FeatureView, *, now: datetime) -> ViewVersion:
     """Give the definition its version and tables, unless it has them; and see that it fits the database.
 
-    The relation `features.<view>` shows the history of the version applied last, for people.
+    The relation `features.<view>` shows the history of the version applied last, for people. A definition that comes
+    back has the version that it had. If that was retired, it is in use again, and the next build takes all of its
+    snapshots anew: the changes that came meanwhile may be forgotten.
 
     :raises DefinitionRefused: the query does not give what is declared, or reads what features must not see.
     """
     with conn.transaction():
-        if known := _known(conn, view):  # without a lock, so that builds of other views do not wait for this one's
-            return known
-        conn.execute("SELECT pg_advisory_xact_lock(hashtextextended('regulars.feature_versions', 0))")
-        if known := _known(conn, view):
-            return known
+        if shown := _shown(conn, view):  # without a lock, so that builds of other views do not wait for this one's
+            return shown
+        conn.execute(f"SELECT pg_advisory_xact_lock({_LOCK})")
+        if shown := _shown(conn, view):
+            return shown
         check_against_database(conn, view)
+        if known := _known(conn, view):
+            _use_again(conn, known)
+            return known
         row = conn.execute(
             "SELECT coalesce(max(version), 0) + 1 FROM features.view_versions WHERE view_name = %s", (view.name,)
         ).fetchone()
@@ -127,14 +138,22 @@ def versions_in_use(conn: Connection, name: str) -> Sequence[ViewVersion]:
     return [each for each in stored_versions(conn, name) if each.version not in retired]
 
 
-def retire_version(conn: Connection, version: ViewVersion, *, now: datetime) -> None:
+def hold_versions(conn: Connection) -> bool:
+    """See to it that no version is made or comes back until the transaction ends; false if one is about to."""
+    row = conn.execute(f"SELECT pg_try_advisory_xact_lock({_LOCK})").fetchone()
+    assert row is not None
+    return row[0]
+
+
+def retire_version(conn: Connection, version: ViewVersion, *, now: datetime, registry: Registry = REGISTRY) -> None:
     """Stop building and publishing a version that no model reads any more; what was built of it stays.
 
-    :raises ValueError: it is the newest one, which new readers mean.
+    :raises ValueError: it is the one that the view has in the code, which new readers mean.
     """
-    newest = stored_versions(conn, version.view.name)[-1]
-    if newest.version == version.version:
-        raise ValueError(f"{version} is the newest version of its view. Change the definition first.")
+    view = registry.views.get(version.view.name)
+    current = None if view is None else _known(conn, view)
+    if current is not None and current.version == version.version:
+        raise ValueError(f"{version} is how the code defines the view now. Change or delete the definition first.")
     conn.execute(
         "UPDATE features.view_versions SET retired_at = %s WHERE view_name = %s AND version = %s",
         (now, version.view.name, version.version),
@@ -146,6 +165,46 @@ def _known(conn: Connection, view: FeatureView) -> ViewVersion | None:
         "SELECT version FROM features.view_versions WHERE view_name = %s AND digest = %s", (view.name, view.digest)
     ).fetchone()
     return None if row is None else ViewVersion(view, row[0])
+
+
+_LOCK = "hashtextextended('regulars.feature_versions', 0)"
+_SHOWN = """
+SELECT version FROM features.view_versions
+WHERE
+    view_name = %s AND digest = %s AND retired_at IS NULL
+    AND EXISTS (
+        SELECT FROM pg_rewrite AS rules
+        INNER JOIN pg_depend AS dependencies
+            ON rules.oid = dependencies.objid AND dependencies.classid = 'pg_rewrite'::regclass
+        WHERE
+            rules.ev_class = to_regclass('features.' || view_name)
+            AND dependencies.refobjid = to_regclass('features.' || view_name || '_v' || version)
+    )
+"""
+
+
+def _shown(conn: Connection, view: FeatureView) -> ViewVersion | None:
+    """The version of the definition, if it is in use and the relation of the view's name shows it."""
+    row = conn.execute(_SHOWN, (view.name, view.digest)).fetchone()
+    return None if row is None else ViewVersion(view, row[0])
+
+
+def _use_again(conn: Connection, version: ViewVersion) -> None:
+    """Show a version that was made before; if it was retired, note that every key of it is touched at all times."""
+    was_retired = conn.execute(
+        """
+        UPDATE features.view_versions SET retired_at = NULL
+        WHERE view_name = %s AND version = %s AND retired_at IS NOT NULL
+        """,
+        (version.view.name, version.version),
+    ).rowcount
+    if was_retired and version.view.entity.touches is not None:
+        conn.execute(
+            sql.SQL("INSERT INTO {} (source, touched_from, touched_until) VALUES ({}, '-infinity', 'infinity')").format(
+                sql.SQL(version.view.entity.touches), sql.Literal(version.own_source)
+            )
+        )
+    _show(conn, version)
 
 
 _TABLES = """
@@ -163,7 +222,9 @@ CREATE UNIQUE INDEX ON {history} ({keys}, event_time DESC, available_time DESC, 
 CREATE INDEX ON {history} (event_time);
 CREATE INDEX ON {history} USING brin (seq) WITH (pages_per_range = 32, autosummarize = on);
 CREATE TABLE {online} (LIKE {history}, PRIMARY KEY ({keys})) WITH (fillfactor = 45);
-COMMENT ON TABLE {online} IS {online_comment};
+COMMENT ON TABLE {online} IS {online_comment}
+"""
+_VIEW = """
 DROP VIEW IF EXISTS {shown};
 CREATE VIEW {shown} AS SELECT * FROM {history};
 COMMENT ON VIEW {shown} IS {history_comment}
@@ -184,23 +245,39 @@ def _create_tables(conn: Connection, made: ViewVersion) -> None:
         sql.SQL("{} {}").format(sql.Identifier(feature.name), sql.SQL(STORED_TYPES[feature.type]))
         for feature in view.features
     ]
-    comment = f"{view.name}, version {made.version}: {view.description}"
     conn.execute(
         sql.SQL(_TABLES).format(
             history=made.history,
             online=made.online,
-            shown=sql.Identifier("features", view.name),
             keys=made.keys,
             typed_keys=sql.SQL(", ").join(typed_keys),
             typed_features=sql.SQL(", ").join(typed_features),
-            history_comment=sql.Literal(f"{comment} Every version of every row; rows are never changed."),
-            online_comment=sql.Literal(f"{comment} The newest row of each key."),
+            history_comment=_comment(made, "Every version of every row; rows are never changed."),
+            online_comment=_comment(made, "The newest row of each key."),
         )
     )
-    for name, words in _descriptions(view).items():
-        for table in (made.history, made.online, sql.Identifier("features", view.name)):
+    _describe(conn, made, made.history, made.online)
+    _show(conn, made)
+
+
+def _show(conn: Connection, version: ViewVersion) -> None:
+    """Have the relation of the view's name show the history of this version."""
+    shown = sql.Identifier("features", version.view.name)
+    comment = _comment(version, "Every version of every row; rows are never changed.")
+    conn.execute(sql.SQL(_VIEW).format(shown=shown, history=version.history, history_comment=comment))
+    _describe(conn, version, shown)
+
+
+def _comment(version: ViewVersion, words: str) -> sql.Literal:
+    view = version.view
+    return sql.Literal(f"{view.name}, version {version.version}: {view.description} {words}")
+
+
+def _describe(conn: Connection, version: ViewVersion, *relations: sql.Identifier) -> None:
+    for name, words in _descriptions(version.view).items():
+        for relation in relations:
             conn.execute(
-                sql.SQL("COMMENT ON COLUMN {}.{} IS {}").format(table, sql.Identifier(name), sql.Literal(words))
+                sql.SQL("COMMENT ON COLUMN {}.{} IS {}").format(relation, sql.Identifier(name), sql.Literal(words))
             )
 
 

@@ -11,7 +11,8 @@ from psycopg import Connection, sql
 
 from include.features.building.build import lock_view
 from include.features.definitions.entity import Entity
-from include.features.definitions.versions import ViewVersion
+from include.features.definitions.versions import ViewVersion, hold_versions
+from include.features.registry import REGISTRY, Registry
 
 log = logging.getLogger(__name__)
 
@@ -104,12 +105,18 @@ def thin_history(conn: Connection, version: ViewVersion, policy: RetentionPolicy
     return removed
 
 
-def forget_touches(conn: Connection, entity: Entity) -> int:
+def forget_touches(conn: Connection, entity: Entity, *, registry: Registry = REGISTRY) -> int:
     """Remove the touches that the history of every version in use has taken in.
+
+    While a version is being made or comes back none go: what it has yet to take in is known once that is committed.
+    A version of a view that is no longer in the registry takes nothing in until it is retired; a warning says so.
 
     :returns: how many went.
     """
     if entity.touches is None:
+        return 0
+    if not hold_versions(conn):
+        log.info("forget_touches entity=%s rows=0 a version is being made", entity)
         return 0
     count = conn.execute(
         sql.SQL(
@@ -118,7 +125,10 @@ def forget_touches(conn: Connection, entity: Entity) -> int:
                 SELECT FROM features.view_versions AS versions
                 WHERE
                     versions.definition -> 'entity' ->> 'name' = %s AND versions.retired_at IS NULL
-                    AND versions.definition -> 'reads' ? touches.source
+                    AND (
+                        versions.definition -> 'reads' ? touches.source
+                        OR touches.source = 'features.' || versions.view_name || '_v' || versions.version
+                    )
                     AND (
                         versions.seen_touches IS NULL
                         OR versions.seen_on_server <> (SELECT system_identifier::text FROM pg_control_system())
@@ -130,4 +140,22 @@ def forget_touches(conn: Connection, entity: Entity) -> int:
         (entity.name,),
     ).rowcount
     log.info("forget_touches entity=%s rows=%d", entity, count)
+    for name in _abandoned(conn, entity, registry):
+        log.warning(
+            "forget_touches entity=%s keeps touches for %s, whose view is no longer defined: nobody builds it. "
+            "Retire it: python -m include.features retire %s", entity, name, name,
+        )  # fmt: skip
     return count
+
+
+def _abandoned(conn: Connection, entity: Entity, registry: Registry) -> list[str]:
+    """Versions in use of views that are no longer defined."""
+    rows = conn.execute(
+        """
+        SELECT view_name || '@' || version FROM features.view_versions
+        WHERE retired_at IS NULL AND definition -> 'entity' ->> 'name' = %s AND view_name <> ALL(%s)
+        ORDER BY view_name, version
+        """,
+        (entity.name, list(registry.views)),
+    ).fetchall()
+    return [row[0] for row in rows]
