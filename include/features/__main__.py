@@ -99,7 +99,7 @@ def compact(conn: Connection, chosen: argparse.Namespace, environment: Mapping[s
 
 
 def retire(conn: Connection, chosen: argparse.Namespace, environment: Mapping[str, str]) -> list[str]:
-    """Stop building and publishing a version that the code no longer defines and no model reads; what was built stays."""
+    """Stop building and publishing a version that the code defines no more and no model reads; what was built stays."""
     version = _version(conn, chosen.version)
     retire_version(conn, version, now=datetime.now(UTC))
     return [f"{version} retired"]
