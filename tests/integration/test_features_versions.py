@@ -177,6 +177,10 @@ PLAIN = "SELECT customer_id, snapshot_at, 1::bigint AS one FROM shop.orders, sna
          ("shop.orders",), "reads shop.customers, which `reads` does not name"),
         (PLAIN + " AND status = 'completed'", ("shop.orders",), "reads shop.orders.status, which says how a record is"),
         (PLAIN + " AND ingested_at < snapshot_at", ("shop.orders",), "reads shop.orders.ingested_at"),
+        (PLAIN + " AND to_jsonb(orders) ->> 'status' = 'completed'", ("shop.orders",), "takes a row as one value"),
+        (PLAIN + " AND orders.*::text LIKE '%completed%'", ("shop.orders",), "takes a row as one value"),
+        (PLAIN.replace("shop.orders, snapshots", "(shop.orders CROSS JOIN snapshots) AS pairs")
+         + " AND to_jsonb(pairs) ->> 'status' = 'completed'", ("shop.orders",), "takes a row as one value"),
         (PLAIN + " AND paid_at < now()", ("shop.orders",), r"asks a clock or chance \('now\('\)"),
         (PLAIN + " -- not now()", ("shop.orders",), None),
         (PLAIN.replace("shop.orders", "shop.customers").replace("paid_at", "registered_at"), ("shop.customers",),

@@ -31,7 +31,7 @@ def check_against_database(conn: Connection, view: FeatureView) -> None:
     """Compare a definition with what Postgres makes of its query; nothing is read or written.
 
     :raises DefinitionRefused: names everything that is wrong: columns and types, relations read, columns that know
-        the future, clocks and chance.
+        the future, whole rows, clocks and chance.
     """
     with conn.transaction(force_rollback=True):
         make_relations(conn, view)
@@ -40,7 +40,7 @@ def check_against_database(conn: Connection, view: FeatureView) -> None:
                 conn.execute(sql.SQL("CREATE TEMPORARY VIEW checked AS {}").format(sql.SQL(view.query)))
         except ProgrammingError as error:
             raise DefinitionRefused(f"The query of the feature view {view} does not run: {error}") from error
-        problems = [*_wrong_columns(conn, view), *_wrong_reads(conn, view)]
+        problems = [*_wrong_columns(conn, view), *_wrong_reads(conn, view), *_whole_rows(conn)]
     if clock := _CLOCKS.search(_COMMENT.sub("", view.query)):
         problems.append(f"it asks a clock or chance ({clock[0]!r}), so that no build gives the same twice")
     if problems:
@@ -106,3 +106,16 @@ def _wrong_reads(conn: Connection, view: FeatureView) -> Iterator[str]:
     if view.entity.touches is not None:
         for relation in sorted(read - set(view.entity.noted)):
             yield f"changes of {relation} are noted for no {view.entity}, so its rows would never be repaired"
+
+
+def _whole_rows(conn: Connection) -> Iterator[str]:
+    """Rows taken as one value, as by `to_jsonb(orders)`: of those Postgres does not note which columns are read."""
+    row = conn.execute(
+        """
+        SELECT position(':varattno 0 ' IN ev_action::text) > 0 FROM pg_rewrite
+        WHERE ev_class = 'pg_temp.checked'::regclass
+        """
+    ).fetchone()
+    assert row is not None
+    if row[0]:
+        yield "its query takes a row as one value, so that nobody can see which columns it reads: name the columns"
