@@ -15,11 +15,18 @@ import pytest
 from psycopg import sql
 from upath import UPath
 
-from include.features.definitions.versions import UnknownVersion
+from include.entities.window import Window
+from include.features.building.build import build_view
+from include.features.definitions.versions import UnknownVersion, current_version
+from include.features.history.historical import get_historical_features
 from include.features.history.mirror import Mirror
 from include.features.history.mirror_store import Manifest, MirrorStore
+from include.features.online.push import push
 from include.features.registry import Registry
+from include.features.views.customer_activity import CUSTOMER_ACTIVITY
+from tests.integration.feature_shop import DAY, Order, day, load
 from tests.integration.history_oracle import BY_BOTH, BY_NUMBER, BY_TEXT, REGISTRY, VIEWS, Row, at, write
+from tests.integration.test_features_push import order
 
 
 def rows_of(seq: int, count: int, *, keys: int = 7) -> list[Row]:
@@ -99,6 +106,52 @@ def test_what_was_taken_out_of_history_leaves_the_mirror(warehouse, mirror):
     manifest = mirror.update(warehouse, version)
     assert manifest.rows == warehouse.execute(sql.SQL("SELECT count(*) FROM {}").format(version.history)).fetchone()[0]
     assert wholes(mirror, 2, 3, tick=2) == [1016, None]
+
+
+def pushed_row(key: int, *, tick: int) -> Row:
+    """As a push adds it: under the number of the last build."""
+    return Row((key,), tick, tick, tick, 1, values=(5000 + key, None, None, None))
+
+
+def test_pushed_rows_are_added_and_the_large_layer_is_left_alone(warehouse, mirror):
+    version = write(warehouse, BY_NUMBER, rows_of(1, 50))
+    first = mirror.update(warehouse, version)
+    for tick, key in ((7, 1), (8, 2)):
+        write(warehouse, BY_NUMBER, [pushed_row(key, tick=tick)], add=True)
+        manifest = mirror.update(warehouse, version)
+    assert layers_of(manifest) == [(0, 1, 50), (1, 1, 2)]
+    assert first.files < manifest.files
+    assert wholes(mirror, 1, 2, tick=8) == [5001, 5002]
+    write(warehouse, BY_NUMBER, rows_of(2, 2), add=True)
+    assert mirror.update(warehouse, version).rows == 54
+
+
+def test_as_many_rows_pushed_as_taken_out_are_noticed(warehouse, mirror):
+    version = write(warehouse, BY_NUMBER, rows_of(1, 20))
+    mirror.update(warehouse, version)
+    warehouse.execute(sql.SQL("DELETE FROM {} WHERE left_id = 3 AND event_time = %s").format(version.history), (at(2),))
+    write(warehouse, BY_NUMBER, [pushed_row(1, tick=8)], add=True)
+    mirror.update(warehouse, version)
+    assert wholes(mirror, 1, 3, tick=8) == [5001, None]
+
+
+def test_a_pushed_row_is_mirrored_like_any_other(warehouse, tmp_path):
+    mirror = Mirror(tmp_path / "mirror")
+    load(warehouse, [Order(1, 1, day("2024-01-01"))])
+    window = Window(day("2024-01-01"), day("2024-01-03"))
+    build_view(warehouse, CUSTOMER_ACTIVITY, window, now=window.end)
+    version = current_version(warehouse, CUSTOMER_ACTIVITY)
+    before = mirror.update(warehouse, version)
+    push(warehouse, [order(9001, 1, window.end - timedelta(hours=1))], now=window.end + timedelta(hours=1))
+    after = mirror.update(warehouse, version)
+    assert (after.rows, after.layers[-1].rows) == (before.rows + 1, before.rows + 1)
+    asked = pa.table({"customer_id": [1], "event_timestamp": pa.array([window.end + DAY], pa.timestamp("us", "UTC"))})
+    answers = [
+        get_historical_features(warehouse, asked, ["customer_activity"], mirror=each).to_arrow()
+        for each in (None, mirror)
+    ]
+    assert answers[0] == answers[1]
+    assert answers[0]["order_count_30d"].to_pylist() == [2]
 
 
 def test_files_go_when_no_kept_manifest_names_them(warehouse, mirror):

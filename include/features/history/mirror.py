@@ -1,9 +1,9 @@
 """Mirrors of histories: sorted Parquet files per version of a view, from which training sets are joined without the
 database.
 
-A mirror is a few layers, as in a log-structured merge tree: each holds what was written to history in a stretch of
-`seq`, sorted by key and time. An update adds one layer of the news; layers that are less than four times the news are
-taken into it, so that there are few of them and the large one, at the bottom, is seldom written anew.
+A mirror is a few layers, as in a log-structured merge tree: each holds what builds and pushes wrote to history since
+the one below, sorted by key and time. An update adds one layer of the news; layers that are less than four times the
+news are taken into it, so that there are few of them and the large one, at the bottom, is seldom written anew.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ from include.features.definitions.view import FeatureView
 from include.features.history.historical import EntityRows, HistoricalFeatures, get_historical_features
 from include.features.history.mirror_pick import MirrorJoin
 from include.features.history.mirror_store import Layer, Manifest, MirrorStore
-from include.features.history.mirror_write import write_layer
+from include.features.history.mirror_write import is_in, write_layer
 from include.features.history.picks import Picks
 from include.features.history.postgres_join import Mode
 from include.features.history.spine import Spine
+from include.features.history.writers import wait_for_writers
 from include.warehouse.connection import one_instant
 
 logger = logging.getLogger(__name__)
@@ -47,25 +48,28 @@ class Mirror:
     def update(self, conn: Connection, version: ViewVersion) -> Manifest:
         """Bring the mirror of `version` up to what its history holds, and give what it holds now.
 
-        Read is what was written since the last time. Where history has fewer rows than the mirror, because some were
-        taken out, all is written anew. Readers at work keep what they have; new ones see all of the update or nothing.
+        Read is what was written since the last time; builds and pushes under way are waited for. Where history has not
+        as many rows as the mirror of what it held then, because some were taken out, all is written anew. Readers at
+        work keep what they have; new ones see all of the update or nothing.
         One update of a view waits for another.
         """
         started = time.monotonic()
         store = self._store(version)
+        wait_for_writers(conn)
         with one_instant(conn):
             conn.execute("SET LOCAL work_mem = '128MB'")
             conn.execute(f"LOCK TABLE {version.history.as_string(conn)} IN SHARE UPDATE EXCLUSIVE MODE")
             known = store.manifest()
             layers = list(known.layers) if known else []
-            through = layers[-1].through_seq if layers else 0
-            news, mirrored = self._counts(conn, version, through)
+            if not all(layer.through_ingested for layer in layers):
+                known, layers = None, []
+            news, mirrored = self._counts(conn, version, layers[-1] if layers else None)
             if mirrored != sum(layer.rows for layer in layers):
                 known, layers, news = None, [], news + mirrored
             if not news and known is not None:
                 return known
-            kept, after_seq = _kept(layers, news)
-            layer = write_layer(conn, store, version, after_seq=after_seq) if news else None
+            kept = _kept(layers, news)
+            layer = write_layer(conn, store, version, below=kept[-1] if kept else None) if news else None
             manifest = Manifest(version, (*kept, layer) if layer else tuple(kept))
             store.publish(manifest)
         logger.info(
@@ -110,11 +114,11 @@ class Mirror:
     def _store(self, version: ViewVersion) -> MirrorStore:
         return MirrorStore(UPath(self.folder) / f"{version.view.name}_v{version.version}")
 
-    def _counts(self, conn: Connection, version: ViewVersion, through: int) -> tuple[int, int]:
-        """How many rows were written after a seq, and how many up to it."""
+    def _counts(self, conn: Connection, version: ViewVersion, newest: Layer | None) -> tuple[int, int]:
+        """How many rows were written since the newest layer, and how many are those of all layers."""
         row = conn.execute(
-            sql.SQL("SELECT count(*) FILTER (WHERE seq > {0}), count(*) FILTER (WHERE seq <= {0}) FROM {1}").format(
-                sql.Literal(through), version.history
+            sql.SQL("SELECT count(*) FILTER (WHERE NOT {0}), count(*) FILTER (WHERE {0}) FROM {1}").format(
+                is_in(newest), version.history
             )
         ).fetchone()
         assert row is not None
@@ -145,9 +149,9 @@ class _MirroredVersions:
         return [manifest for manifest in manifests if manifest is not None and manifest.version.view.name == name]
 
 
-def _kept(layers: list[Layer], news: int) -> tuple[list[Layer], int]:
-    """The layers that stay beside one of the news, and the seq after which that begins."""
+def _kept(layers: list[Layer], news: int) -> list[Layer]:
+    """The layers that stay beside one of the news."""
     kept, size = list(layers), news
     while kept and kept[-1].rows < _GROWTH * size:
         size += kept.pop().rows
-    return kept, kept[-1].through_seq if kept else 0
+    return kept

@@ -55,12 +55,19 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """All rows of history with `after_seq < seq <= through_seq`."""
+    """What was written to history since the layer below.
+
+    Rows of history with at most `through_seq` and at most `through_ingested` are those of this layer and of all below.
+    Pushed rows bear the number of the last build, so that only the time tells them.
+
+    :param through_ingested: the greatest `ingested_at`, in UTC; empty if the layer was written before this was noted.
+    """
 
     after_seq: int
     through_seq: int
     rows: int
     parts: tuple[Part, ...]
+    through_ingested: str = ""
 
 
 @dataclass(frozen=True, slots=True)

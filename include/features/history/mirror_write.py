@@ -24,8 +24,8 @@ _PAGES_PER_CHUNK = 512
 MONEY = pa.decimal128(18, 4)
 
 
-def write_layer(conn: Connection, store: MirrorStore, version: ViewVersion, *, after_seq: int) -> Layer | None:
-    """Everything that was written to history after `after_seq` as one layer; None if that is nothing.
+def write_layer(conn: Connection, store: MirrorStore, version: ViewVersion, *, below: Layer | None) -> Layer | None:
+    """Everything that was written to history since the layer `below` as one layer; None if that is nothing.
 
     Runs in the transaction that `conn` is in. Postgres sorts on disk; here a few blocks are held at once, and all rows
     of one key.
@@ -37,11 +37,21 @@ def write_layer(conn: Connection, store: MirrorStore, version: ViewVersion, *, a
             CREATE TEMPORARY TABLE mirrored ON COMMIT DROP AS
             SELECT row_number() OVER (ORDER BY {keys}, event_time, available_time, seq) AS number, history.*
             FROM {history} AS history
-            WHERE seq > {after_seq}
+            WHERE NOT {is_mirrored}
             """
-        ).format(keys=version.keys, history=version.history, after_seq=sql.Literal(after_seq))
+        ).format(keys=version.keys, history=version.history, is_mirrored=is_in(below))
     )
-    row = conn.execute("SELECT count(*), coalesce(max(seq), 0) FROM mirrored").fetchone()
+    after_seq = below.through_seq if below else 0
+    after_ingested = below.through_ingested if below else "-infinity"
+    row = conn.execute(
+        """
+        SELECT
+            count(*), greatest(max(seq), %s),
+            (greatest(max(ingested_at), %s::timestamptz) AT TIME ZONE 'UTC')::text || '+00'
+        FROM mirrored
+        """,
+        (after_seq, after_ingested),
+    ).fetchone()
     assert row is not None
     if not row[0]:
         return None
@@ -52,7 +62,16 @@ def write_layer(conn: Connection, store: MirrorStore, version: ViewVersion, *, a
     while some := list(itertools.islice(blocks, _BLOCKS_PER_PART)):
         parts.append(store.write_part(schema, some))
     conn.execute("DROP TABLE mirrored")
-    return Layer(after_seq, row[1], row[0], tuple(parts))
+    return Layer(after_seq, row[1], row[0], tuple(parts), row[2])
+
+
+def is_in(layer: Layer | None) -> sql.Composable:
+    """The condition that a row of history is in this layer or one below."""
+    if layer is None:
+        return sql.SQL("false")
+    return sql.SQL("(seq <= {} AND ingested_at <= {}::timestamptz)").format(
+        sql.Literal(layer.through_seq), sql.Literal(layer.through_ingested)
+    )
 
 
 Column = tuple[str, sql.Composable, str, pa.DataType]
