@@ -132,7 +132,24 @@ def test_as_many_rows_pushed_as_taken_out_are_noticed(warehouse, mirror):
     warehouse.execute(sql.SQL("DELETE FROM {} WHERE left_id = 3 AND event_time = %s").format(version.history), (at(2),))
     write(warehouse, BY_NUMBER, [pushed_row(1, tick=8)], add=True)
     mirror.update(warehouse, version)
-    assert wholes(mirror, 1, 3, tick=8) == [5001, None]
+    assert wholes(mirror, 1, tick=8) == [5001]
+    assert wholes(mirror, 3, tick=2) == [1010]
+
+
+def test_rows_that_no_count_and_no_time_tell_apart_are_noticed(warehouse, mirror):
+    """One row taken out and one committed late, of the same build and time; then a value changed where it is."""
+    version = write(warehouse, BY_NUMBER, rows_of(1, 20))
+    mirror.update(warehouse, version)
+    warehouse.execute(sql.SQL("DELETE FROM {} WHERE left_id = 3").format(version.history))
+    late = [replace(pushed_row(1, tick=tick), ingested=0) for tick in (6, 7, 8)]
+    write(warehouse, BY_NUMBER, late, add=True)
+    mirror.update(warehouse, version)
+    assert wholes(mirror, 1, tick=8) == [5001]
+    assert wholes(mirror, 2, 3, tick=2) == [1016, None]
+    warehouse.execute(sql.SQL("UPDATE {} SET by_number_whole = NULL WHERE left_id = 1").format(version.history))
+    mirror.update(warehouse, version)
+    assert wholes(mirror, 1, tick=8) == [None]
+    assert wholes(mirror, 2, tick=2) == [1016]
 
 
 def test_a_pushed_row_is_mirrored_like_any_other(warehouse, tmp_path):

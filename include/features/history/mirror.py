@@ -24,11 +24,10 @@ from include.features.definitions.view import FeatureView
 from include.features.history.historical import EntityRows, HistoricalFeatures, get_historical_features
 from include.features.history.mirror_pick import MirrorJoin
 from include.features.history.mirror_store import Layer, Manifest, MirrorStore
-from include.features.history.mirror_write import is_in, write_layer
+from include.features.history.mirror_write import digest_of, is_in, write_layer
 from include.features.history.picks import Picks
 from include.features.history.postgres_join import Mode
 from include.features.history.spine import Spine
-from include.features.history.writers import wait_for_writers
 from include.warehouse.connection import one_instant
 
 logger = logging.getLogger(__name__)
@@ -48,14 +47,12 @@ class Mirror:
     def update(self, conn: Connection, version: ViewVersion) -> Manifest:
         """Bring the mirror of `version` up to what its history holds, and give what it holds now.
 
-        Read is what was written since the last time; builds and pushes under way are waited for. Where history has not
-        as many rows as the mirror of what it held then, because some were taken out, all is written anew. Readers at
-        work keep what they have; new ones see all of the update or nothing.
-        One update of a view waits for another.
+        Sorted and written is what history got since the last time. Where the rest of history is not what the mirror
+        holds, row by row, because some was taken out, changed, or committed late, all is written anew. Readers at work
+        keep what they have; new ones see all of the update or nothing. One update of a view waits for another.
         """
         started = time.monotonic()
         store = self._store(version)
-        wait_for_writers(conn)
         with one_instant(conn):
             conn.execute("SET LOCAL work_mem = '128MB'")
             conn.execute(f"LOCK TABLE {version.history.as_string(conn)} IN SHARE UPDATE EXCLUSIVE MODE")
@@ -63,8 +60,8 @@ class Mirror:
             layers = list(known.layers) if known else []
             if not all(layer.through_ingested for layer in layers):
                 known, layers = None, []
-            news, mirrored = self._counts(conn, version, layers[-1] if layers else None)
-            if mirrored != sum(layer.rows for layer in layers):
+            news, mirrored, digest = self._counts(conn, version, layers[-1] if layers else None)
+            if (mirrored, digest) != (sum(layer.rows for layer in layers), sum(layer.digest for layer in layers)):
                 known, layers, news = None, [], news + mirrored
             if not news and known is not None:
                 return known
@@ -114,15 +111,20 @@ class Mirror:
     def _store(self, version: ViewVersion) -> MirrorStore:
         return MirrorStore(UPath(self.folder) / f"{version.view.name}_v{version.version}")
 
-    def _counts(self, conn: Connection, version: ViewVersion, newest: Layer | None) -> tuple[int, int]:
-        """How many rows were written since the newest layer, and how many are those of all layers."""
+    def _counts(self, conn: Connection, version: ViewVersion, newest: Layer | None) -> tuple[int, int, int]:
+        """How many rows were written since the newest layer, how many are those of all layers, and their digest."""
         row = conn.execute(
-            sql.SQL("SELECT count(*) FILTER (WHERE NOT {0}), count(*) FILTER (WHERE {0}) FROM {1}").format(
-                is_in(newest), version.history
-            )
+            sql.SQL(
+                """
+                SELECT
+                    count(*) FILTER (WHERE NOT {is_in}), count(*) FILTER (WHERE {is_in}),
+                    coalesce(sum({digest}) FILTER (WHERE {is_in}), 0)
+                FROM {history} AS history
+                """
+            ).format(is_in=is_in(newest), digest=digest_of("history"), history=version.history)
         ).fetchone()
         assert row is not None
-        return row
+        return row[0], row[1], int(row[2])
 
 
 @dataclass(frozen=True, slots=True)

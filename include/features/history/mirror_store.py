@@ -61,6 +61,7 @@ class Layer:
     Pushed rows bear the number of the last build, so that only the time tells them.
 
     :param through_ingested: the greatest `ingested_at`, in UTC; empty if the layer was written before this was noted.
+    :param digest: the sum of the hashes of its rows: which rows they are, in whatever order they lie in history.
     """
 
     after_seq: int
@@ -68,6 +69,7 @@ class Layer:
     rows: int
     parts: tuple[Part, ...]
     through_ingested: str = ""
+    digest: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,11 +35,13 @@ def write_layer(conn: Connection, store: MirrorStore, version: ViewVersion, *, b
         sql.SQL(
             """
             CREATE TEMPORARY TABLE mirrored ON COMMIT DROP AS
-            SELECT row_number() OVER (ORDER BY {keys}, event_time, available_time, seq) AS number, history.*
+            SELECT
+                row_number() OVER (ORDER BY {keys}, event_time, available_time, seq) AS number,
+                {digest} AS row_digest, history.*
             FROM {history} AS history
             WHERE NOT {is_mirrored}
             """
-        ).format(keys=version.keys, history=version.history, is_mirrored=is_in(below))
+        ).format(keys=version.keys, digest=digest_of("history"), history=version.history, is_mirrored=is_in(below))
     )
     after_seq = below.through_seq if below else 0
     after_ingested = below.through_ingested if below else "-infinity"
@@ -47,7 +49,8 @@ def write_layer(conn: Connection, store: MirrorStore, version: ViewVersion, *, b
         """
         SELECT
             count(*), greatest(max(seq), %s),
-            (greatest(max(ingested_at), %s::timestamptz) AT TIME ZONE 'UTC')::text || '+00'
+            (greatest(max(ingested_at), %s::timestamptz) AT TIME ZONE 'UTC')::text || '+00',
+            sum(row_digest)
         FROM mirrored
         """,
         (after_seq, after_ingested),
@@ -62,7 +65,12 @@ def write_layer(conn: Connection, store: MirrorStore, version: ViewVersion, *, b
     while some := list(itertools.islice(blocks, _BLOCKS_PER_PART)):
         parts.append(store.write_part(schema, some))
     conn.execute("DROP TABLE mirrored")
-    return Layer(after_seq, row[1], row[0], tuple(parts), row[2])
+    return Layer(after_seq, row[1], row[0], tuple(parts), row[2], int(row[3]))
+
+
+def digest_of(table: str) -> sql.Composable:
+    """A hash of 64 bits of a whole row; their sum tells sets of rows apart."""
+    return sql.SQL("hash_record_extended({}, 0)").format(sql.Identifier(table))
 
 
 def is_in(layer: Layer | None) -> sql.Composable:
