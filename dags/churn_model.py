@@ -1,8 +1,8 @@
 """Train, judge and perhaps promote the model that says who will not come back.
 
-Runs every week, and when `customer_scores` asks for it because something drifted. The end of its window is where the data ends: the
-test snapshot is the last whose 90 days of outcome are fully covered, and training uses snapshots whose outcome was
-known before it. With too little data the run is skipped and says what is missing.
+Runs every week, and when `customer_scores` asks for it because something drifted. The end of its window is where the
+data ends: the test snapshot is the last whose 90 days of outcome are fully covered, and training uses snapshots whose
+outcome was known before it. With too little data the run is skipped and says what is missing.
 
 A model that does not beat its baselines and the champion, is not calibrated, or raised an alarm of a leak is kept and
 reported, and not promoted. With the variable `churn_needs_approval` set to `true` a person is asked before one is:

@@ -79,5 +79,4 @@ def test_scores_are_written_once_monitored_and_drift_asks_for_training_only_if_t
 
 def test_the_churn_model_waits_for_requests(parsed_dags):
     condition = parsed_dags.dags["churn_model"].timetable.asset_condition
-    assert [asset.name for asset in condition.objects] == ["churn_training_requested"]
-    assert "features" not in str(parsed_dags.dags["churn_model"].timetable), "a request must find what was not trained on"
+    assert [asset.name for asset in condition.objects] == ["churn_training_requested"], "and not for each build"
