@@ -1,0 +1,115 @@
+"""Builds, repairs and publications of all views over facts of every kind, where each feature takes several values."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from psycopg import sql
+
+from include.entities.window import Window
+from include.features.definitions.versions import current_version
+from include.features.registry import FEATURE_VIEWS
+from include.warehouse.connection import connect_warehouse
+from tests.integration.feature_shop import DAY, NOW, build_all, day, newest_versions
+from tests.integration.online_stores import History, bits
+from tests.integration.whole_facts import CUSTOMERS, PRODUCTS, Fact, put, whole_facts
+from tests.own_database import own_database
+
+START = day("2024-03-25")
+"""So that a clock change of Europe is among the snapshots."""
+DAYS, BEFORE = 10, 100
+RANGE = Window(START, START + DAY * DAYS)
+EVERY_DAY = [Window(START + DAY * number, START + DAY * (number + 1)) for number in range(DAYS)]
+KEYS = [{"customer_id": c, "product_id": p} for c in (*CUSTOMERS, 999) for p in (*PRODUCTS, 999)]
+
+
+@pytest.fixture
+def another_warehouse(postgres_server):
+    with own_database(postgres_server, "whole_facts") as dsn, connect_warehouse(dsn) as conn:
+        yield conn
+
+
+def facts(seed: int) -> list[Fact]:
+    return whole_facts(seed, start=START - DAY * BEFORE, days=BEFORE + DAYS)
+
+
+def some_late(facts: list[Fact], *, seed: int) -> list[Fact]:
+    """A tenth of them, and of the few changes of products every second one."""
+    chance = random.Random(seed)
+    return [
+        fact
+        for fact in facts
+        if chance.random() < (0.5 if fact.rows[0][0] == "product_versions" else 0.1)
+        and fact.instant >= START - DAY * BEFORE
+    ]
+
+
+def history(conn) -> dict[str, list[tuple]]:
+    return {name: newest_versions(conn, view) for name, view in FEATURE_VIEWS.items()}
+
+
+def test_each_feature_of_each_view_takes_several_values(warehouse):
+    put(warehouse, facts(1))
+    build_all(warehouse, RANGE)
+    constant = []
+    for view in FEATURE_VIEWS.values():
+        counts = sql.SQL(", ").join(
+            sql.SQL("count(DISTINCT {0}) + (count(*) > count({0}))::integer").format(sql.Identifier(name))
+            for name in view.feature_names
+        )
+        version = current_version(warehouse, view)
+        row = warehouse.execute(sql.SQL("SELECT {} FROM {}").format(counts, version.history)).fetchone()
+        constant += [f"{view}:{name}" for name, values in zip(view.feature_names, row, strict=True) if values < 2]
+    assert constant == []
+
+
+@pytest.mark.parametrize("days", [EVERY_DAY, EVERY_DAY[::-1]], ids=["forwards", "backwards"])
+def test_daily_builds_equal_one_ranged_build(warehouse, another_warehouse, days):
+    for conn in (warehouse, another_warehouse):
+        put(conn, facts(2))
+    build_all(warehouse, RANGE)
+    for window in days:
+        build_all(another_warehouse, window)
+    assert history(another_warehouse) == history(warehouse)
+
+
+def test_what_happens_at_a_snapshot_or_after_it_changes_nothing_of_it(warehouse, another_warehouse):
+    middle = START + DAY * 5
+    known, later = facts(6), [fact for fact in facts(6) if fact.instant >= middle]
+    put(warehouse, [fact for fact in known if fact.instant < middle])
+    put(another_warehouse, known)
+    for conn in (warehouse, another_warehouse):
+        build_all(conn, Window(START, middle))
+    assert {table for fact in later for table, _ in fact.rows} > {"orders", "events", "weather_daily"}
+    assert any(fact.instant == middle for fact in later)
+    assert history(another_warehouse) == history(warehouse)
+
+
+@pytest.mark.parametrize("seed", [3, 4])
+def test_late_facts_of_every_kind_are_repaired(warehouse, another_warehouse, seed):
+    late = some_late(facts(seed), seed=seed)
+    assert {table for fact in late for table, _ in fact.rows} >= {
+        "orders", "refunds", "events", "product_versions", "weather_daily", "stock_prices_daily",
+    }  # fmt: skip
+    put(another_warehouse, facts(seed))
+    build_all(another_warehouse, RANGE)
+
+    put(warehouse, [fact for fact in facts(seed) if fact not in late])
+    build_all(warehouse, RANGE)
+    incomplete = history(warehouse)
+    put(warehouse, late)
+    build_all(warehouse, EVERY_DAY[-1], now=NOW + DAY)
+    complete = history(another_warehouse)
+    for name in FEATURE_VIEWS:
+        assert incomplete[name] != complete[name], name
+        assert history(warehouse)[name] == complete[name], name
+
+
+def test_online_answers_what_history_does_to_the_bit(warehouse, online):
+    put(warehouse, facts(5))
+    build_all(warehouse, RANGE)
+    online.publish(warehouse, now=RANGE.end)
+    for at in (RANGE.end, RANGE.end + DAY):
+        expected = History(warehouse, FEATURE_VIEWS.values()).online(KEYS, at=at)
+        assert bits(online.read(KEYS, at=at)) == bits(expected)
