@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 from psycopg import sql
@@ -16,6 +21,7 @@ from tests.integration.online_stores import History, bits
 from tests.integration.whole_facts import CUSTOMERS, PRODUCTS, Fact, put, whole_facts
 from tests.own_database import own_database
 
+ROOT = Path(__file__).resolve().parents[2]
 START = day("2024-03-25")
 """So that a clock change of Europe is among the snapshots."""
 DAYS, BEFORE = 10, 100
@@ -104,6 +110,34 @@ def test_late_facts_of_every_kind_are_repaired(warehouse, another_warehouse, see
     for name in FEATURE_VIEWS:
         assert incomplete[name] != complete[name], name
         assert history(warehouse)[name] == complete[name], name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(6))
+def test_a_build_that_is_killed_leaves_whole_views_or_none_and_ends_alike_when_run_again(
+    warehouse, warehouse_dsn, another_warehouse, seed
+):
+    for conn in (warehouse, another_warehouse):
+        put(conn, facts(seed))
+    build_all(another_warehouse, RANGE)
+    complete = history(another_warehouse)
+    killed = subprocess.Popen(
+        [sys.executable, "-m", "tests.integration.build_process", warehouse_dsn,
+         *(instant.isoformat() for instant in (RANGE.start, RANGE.end, NOW))],
+        cwd=ROOT, stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert killed.stdout is not None
+    assert killed.stdout.readline() == b"begun\n"
+    until = time.monotonic() + random.Random(seed).random() * 0.8
+    while time.monotonic() < until and killed.poll() is None:
+        pass
+    killed.kill()
+    killed.wait()
+    left = history(warehouse)
+    assert all(left[name] in ([], complete[name]) for name in FEATURE_VIEWS)
+    build_all(warehouse, RANGE)
+    assert history(warehouse) == complete
+    print(f"seed {seed}: {sum(bool(rows) for rows in left.values())} of {len(left)} views were built")
 
 
 def test_online_answers_what_history_does_to_the_bit(warehouse, online):
