@@ -11,8 +11,9 @@ import pytest
 
 from include.features.definitions.selection import TwoVersions
 from include.features.definitions.service import FeatureService
-from include.features.definitions.versions import UnknownVersion
+from include.features.definitions.versions import UnknownVersion, current_version
 from include.features.history.historical import NotInDatabase, PostgresEngine, get_historical_features
+from include.features.history.mirror import Mirror
 from include.features.history.spine import BadSpine, LabelBeforeSpine
 from include.features.history.table_join import TableTaken
 from include.features.registry import REGISTRY as SHOP
@@ -177,6 +178,16 @@ def test_rows_that_cannot_be_joined_are_refused_wherever_they_are(shop, columns,
     with pytest.raises(BadSpine, match=says):
         result.to_df() if way == "frame" else result.to_table("refused")
     assert shop.execute("SELECT to_regclass('ml.refused')").fetchone() == (None,)
+
+
+@pytest.mark.parametrize(("columns", "says"), BAD)
+def test_a_mirror_refuses_the_same_rows(shop, tmp_path, columns, says):
+    mirror = Mirror(tmp_path)
+    for view in (BY_NUMBER, BY_TEXT):
+        mirror.update(shop, current_version(shop, view))
+    rows = frame().assign(**columns)
+    with pytest.raises(BadSpine, match=says):
+        mirror.get_historical_features(rows, ["by_number", "by_text"], registry=REGISTRY).to_df()
 
 
 def _as_sql(name: str, column: pd.Series) -> str:
