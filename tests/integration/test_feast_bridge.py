@@ -22,7 +22,9 @@ from include.features.definitions.view import Feature, FeatureView
 from include.features.feast_export import export_feast
 from include.features.history.historical import get_historical_features
 from include.features.registry import FEATURE_VIEWS, Registry
+from include.features.registry import REGISTRY as SHOP
 from tests.integration.feature_shop import DAY, day, load, random_facts
+from tests.integration.whole_facts import CUSTOMERS, PRODUCTS, put, whole_facts
 
 pytestmark = pytest.mark.slow
 
@@ -114,6 +116,37 @@ def test_feast_gives_the_same_history(history, warehouse_dsn, tmp_path, mode):
         for feature in view.features:
             assert _values(ours[feature.name]) == _values(feasts[feature.name]), feature.name
     assert found > 0, "some rows of each status must be there, or nothing was compared"
+
+
+def test_feast_gives_the_same_values_of_every_view_of_the_shop(warehouse, warehouse_dsn, tmp_path):
+    put(warehouse, whole_facts(1, start=START - 60 * DAY, days=100))
+    for view in FEATURE_VIEWS.values():
+        build_view(warehouse, view, FIRST, now=BUILT)
+    warehouse.commit()
+    export_feast(warehouse, tmp_path, SHOP)
+    rows = [
+        (customer, product, START + DAY * number)
+        for customer in CUSTOMERS
+        for product in PRODUCTS
+        for number in (25, 40)
+    ]
+    entity_df = pd.DataFrame(rows, columns=["customer_id", "product_id", "event_timestamp"])
+    entity_df["event_timestamp"] = entity_df["event_timestamp"].astype("datetime64[us, UTC]")
+    entity_df.to_parquet(tmp_path / "entity_df.parquet")
+    views = list(FEATURE_VIEWS.values())
+    ask_feast(
+        warehouse_dsn, repository=str(tmp_path), apply=True, wanted="history",
+        entity_df=str(tmp_path / "entity_df.parquet"),
+        features=[f"{view}:{name}" for view in views for name in view.feature_names],
+        as_known=True, result=str(tmp_path / "result.parquet"),
+    )  # fmt: skip
+    by = list(entity_df.columns)
+    ours = get_historical_features(warehouse, entity_df, views).to_df().sort_values(by)
+    feasts = pd.read_parquet(tmp_path / "result.parquet").sort_values(by)
+    for view in views:
+        assert "present" in set(ours[f"{view}_status"])
+        for feature in view.features:
+            assert _values(ours[feature.name]) == _values(feasts[feature.name]), feature.name
 
 
 def _values(column: pd.Series) -> list:
