@@ -191,7 +191,7 @@ def test_a_model_no_better_than_popularity_is_published_as_popularity_and_the_lo
     for customer in (1, 2, 3):
         rows = recommendations_for(warehouse, customer, limit=10)
         assert [row.product_id for row in rows] == popular[:10]
-        assert {row.source for row in rows} == {"popularity"}
+        assert {(row.source, row.is_fallback) for row in rows} == {("popularity", True)}
 
 
 def test_the_choice_and_its_metrics_are_on_record(shop, tmp_path):

@@ -24,7 +24,7 @@ from include.features.definitions.view import FeatureView
 from include.features.history.historical import EntityRows, HistoricalFeatures, get_historical_features
 from include.features.history.mirror_pick import MirrorJoin
 from include.features.history.mirror_store import Layer, Manifest, MirrorStore
-from include.features.history.mirror_write import digest_of, is_in, write_layer
+from include.features.history.mirror_write import is_in, row_hash, write_layer
 from include.features.history.picks import Picks
 from include.features.history.postgres_join import Mode
 from include.features.history.spine import Spine
@@ -121,7 +121,7 @@ class Mirror:
                     coalesce(sum({digest}) FILTER (WHERE {is_in}), 0)
                 FROM {history} AS history
                 """
-            ).format(is_in=is_in(newest), digest=digest_of("history"), history=version.history)
+            ).format(is_in=is_in(newest), digest=row_hash("history"), history=version.history)
         ).fetchone()
         assert row is not None
         return row[0], row[1], int(row[2])

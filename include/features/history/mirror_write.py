@@ -41,7 +41,7 @@ def write_layer(conn: Connection, store: MirrorStore, version: ViewVersion, *, b
             FROM {history} AS history
             WHERE NOT {is_mirrored}
             """
-        ).format(keys=version.keys, digest=digest_of("history"), history=version.history, is_mirrored=is_in(below))
+        ).format(keys=version.keys, digest=row_hash("history"), history=version.history, is_mirrored=is_in(below))
     )
     after_seq = below.through_seq if below else 0
     after_ingested = below.through_ingested if below else "-infinity"
@@ -68,7 +68,7 @@ def write_layer(conn: Connection, store: MirrorStore, version: ViewVersion, *, b
     return Layer(after_seq, row[1], row[0], tuple(parts), row[2], int(row[3]))
 
 
-def digest_of(table: str) -> sql.Composable:
+def row_hash(table: str) -> sql.Composable:
     """A hash of 64 bits of a whole row; their sum tells sets of rows apart."""
     return sql.SQL("hash_record_extended({}, 0)").format(sql.Identifier(table))
 

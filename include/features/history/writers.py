@@ -26,7 +26,7 @@ def note_writer(conn: Connection) -> None:
 def wait_for_writers(conn: Connection) -> None:
     """Wait until all who are writing history now have ended; those who begin meanwhile are not waited for."""
     earlier = writers(conn)
-    while earlier:
+    while earlier:  # Looked at again and again: who waited for the lock itself would have new pushes wait behind them.
         time.sleep(_PAUSE_SECONDS)
         earlier &= writers(conn)
 
